@@ -68,7 +68,6 @@ docs: .venv/docs.stamp  ## build the site into docs/_build/html
 
 .PHONY: dist
 dist: .venv/test.stamp  ## build the wheel and the source archive into dist/
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
 	$(BIN)/python -m build --outdir dist .
 
 .PHONY: format

@@ -12,7 +12,8 @@ import hypothesis
 import numpy as np
 import pytest
 
-# A shared machine stalls at times, so no example has a deadline. `ci` draws the same examples on every run: a red build can be repeated.
+# A busy machine stalls at times, so no example has a deadline. `ci` draws the same examples on every run, so that a red build
+# can be repeated.
 hypothesis.settings.register_profile("ci", derandomize=True, database=None, deadline=None, max_examples=50)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
