@@ -10,8 +10,10 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 
 # A stamp says which extras .venv has; it is older than pyproject.toml when they must be installed again.
+comma := ,
 define install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'
+	@echo "Installing chainrule[$(1)] into .venv (once; takes a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'
 	@touch $@
 endef
 
@@ -19,25 +21,24 @@ endef
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(BIN)/python:
+# pip comes last into a new environment: where it is, the environment is whole.
+$(BIN)/pip:
 	@[ -n "$(PYTHON)" ] || { echo "chainrule needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make environments. On Debian: apt install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv --clear .venv
 
-.venv/study.stamp: pyproject.toml | $(BIN)/python
+.venv/study.stamp: pyproject.toml | $(BIN)/pip
 	$(call install,study)
 
-.venv/test.stamp: pyproject.toml | $(BIN)/python
+.venv/test.stamp: pyproject.toml | $(BIN)/pip
 	$(call install,all$(comma)test)
 
-.venv/bench.stamp: pyproject.toml | $(BIN)/python
+.venv/bench.stamp: pyproject.toml | $(BIN)/pip
 	$(call install,all$(comma)bench)
 
-.venv/docs.stamp: pyproject.toml | $(BIN)/python
+.venv/docs.stamp: pyproject.toml | $(BIN)/pip
 	$(call install,docs)
-
-comma := ,
 
 .PHONY: study
 study: .venv/study.stamp  ## run the study and write its pages; ARGS="9.2 --quick" to choose
