@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -93,6 +93,23 @@ def test_public_names_exist_and_are_explained() -> None:
 
 def test_package_carries_its_types() -> None:
     assert (Path(chainrule.__file__).parent / "py.typed").exists()
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names that a file imports, inside functions too."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    return {m.split(".")[0] for m in plain | {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom) and n.level == 0}}
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    users = {"study", "train", "rl", "certificates", "xla"}
+    asked = project["dependencies"] + [r for extra in users for r in project["optional-dependencies"][extra]]
+    declared = {re.split(r"[<>=!~\[; ]", r)[0].lower() for r in asked}
+    sold_as = packages_distributions()
+    used = {m for p in SOURCES for m in imported(p)} - {"chainrule", *sys.stdlib_module_names}
+    assert not [m for m in used if declared.isdisjoint(d.lower() for d in sold_as.get(m, [m]))]
 
 
 def test_version_is_said_once() -> None:
