@@ -55,13 +55,7 @@ def test_contributing_works_when_followed_to_the_letter(tmp_path: Path) -> None:
             examples.append(block)
     assert examples
     script = "import sys, test_readme; print(test_readme.failures(sys.argv[1:]))"
-    path = os.pathsep.join([str(tmp_path), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, "-c", script, *examples],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "tests")])}
+    done = subprocess.run([sys.executable, "-c", script, *examples], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert not done.stdout.strip(), done.stdout
