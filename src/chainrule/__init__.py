@@ -1,0 +1,6 @@
+"""chainrule: the calculus in machine learning, on plain NumPy code."""
+
+from chainrule.calculus import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
+
+__version__ = "0.1.0"
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "linearize", "value_and_grad", "vjp"]

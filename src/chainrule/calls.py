@@ -1,0 +1,242 @@
+"""One call of a differentiated function: arguments in, a graph, its transformation run or written, results out.
+
+A call from Python runs at once: the function is traced with its values, and the transformed graph is looked up by the
+structure of what was traced, so that only the first call of its kind pays for the calculus.  A call inside a function
+that is itself being traced writes the transformed graph into the outer one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule import errors
+from chainrule.build.builder import Builder, current_or_none
+from chainrule.build.tree import flatten, unflatten
+from chainrule.build.value import Value
+from chainrule.emit.numpy import Program, evaluate
+from chainrule.front.operands import value
+from chainrule.ir.graph import Array, Graph, opened, structure
+from chainrule.transform.prepare import prepare
+from chainrule.transform.rebuild import inline
+from chainrule.transform.tidy import tidy
+from chainrule.transform.vjp import pullback, vjp
+
+Transform = Callable[[Graph], Graph]
+_CACHE_SIZE = 1024
+
+
+class Cache(OrderedDict[Any, Any]):
+    """The most recently used programs."""
+
+    def lookup(self, key: Any, make: Callable[[], Any]) -> Any:
+        """The entry of this key, made if it is not there."""
+        found = self.get(key)
+        if found is None:
+            found = self[key] = make()
+            if len(self) > _CACHE_SIZE:
+                self.popitem(last=False)
+        else:
+            self.move_to_end(key)
+        return found
+
+
+_programs = Cache()
+
+
+class Traced:
+    """A function traced at given arguments: its graph, and how to put leaves back into the caller's containers."""
+
+    __slots__ = ("argnums", "aux", "builder", "graph", "in_specs", "leaves", "name", "out_spec", "outer", "outs", "single")
+
+    def __init__(self, name: str, outer: Builder | None) -> None:
+        self.name = name
+        self.outer = outer
+
+    @property
+    def wrt(self) -> list[int]:
+        """Which inputs of the graph are arguments (the others are captured from an outer function)."""
+        n = len(self.graph.ins)
+        return list(range(n - len(self.leaves), n))
+
+    def outputs(self, ys: Sequence[Any]) -> Any:
+        """Results in the containers the function returned."""
+        return unflatten(self.out_spec, ys)
+
+    def arguments(self, xs: Sequence[Any]) -> Any:
+        """One result per argument leaf, in the containers of the arguments."""
+        at, trees = 0, list[Any]()
+        for spec in self.in_specs:
+            trees.append(unflatten(spec, xs[at : at + spec.num_leaves]))
+            at += spec.num_leaves
+        return trees[0] if self.single else tuple(trees)
+
+
+def traced(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    name: str,
+    has_aux: bool = False,
+    values: bool = True,
+    check: Callable[[Any, str], None] | None = None,
+) -> Traced:
+    """Run `f` on handles for the arguments `argnums`; the others pass through as they are."""
+    t = Traced(name, current_or_none())
+    t.single = isinstance(argnums, int)
+    t.argnums = [argnums] if isinstance(argnums, int) else list(argnums)
+    call_args = list(args)
+    flat: list[tuple[int, list[Any], Any]] = []
+    for k in t.argnums:
+        if not -len(args) <= k < len(args):
+            raise errors.TreeError(f"{name}: there is no argument {k}; the function was called with {len(args)}")
+        leaves, spec = flatten(args[k])
+        flat.append((k, leaves, spec))
+    t.leaves = [x for _, leaves, _ in flat for x in leaves]
+    t.in_specs = [spec for _, _, spec in flat]
+    eager = values and (t.outer is None or t.outer.evaluate is not None) and _all_known(t.leaves)
+    t.builder = b = Builder(evaluate if eager else None, what=name)
+    with b.here():
+        for k, leaves, spec in flat:
+            call_args[k] = unflatten(spec, [_input(b, x, name, check, eager) for x in leaves])
+        result = f(*call_args, **kwargs)
+        t.aux = None
+        if has_aux:
+            result, t.aux = _pair(result, name)
+        outs, t.out_spec = flatten(result)
+        t.outs = [_output(x, name) for x in outs]
+        t.graph = b.finish(t.outs)
+    return t
+
+
+def _pair(result: Any, name: str) -> tuple[Any, Any]:
+    if not (isinstance(result, tuple) and len(result) == 2):  # pyright: ignore[reportUnknownArgumentType]
+        raise errors.TreeError(f"{name} with has_aux=True needs a function that returns a pair (value, aux)")
+    return result  # pyright: ignore[reportUnknownVariableType]
+
+
+def _all_known(leaves: Sequence[Any]) -> bool:
+    return all(x.data is not None for x in leaves if type(x) is Value)
+
+
+def _input(b: Builder, x: Any, name: str, check: Callable[[Any, str], None] | None, eager: bool) -> Value:
+    if type(x) is Value:
+        if check is not None:
+            check(x, name)
+        return b.input(x.type, x.data if eager else None, x.weak)
+    weak = type(x) if type(x) in (float, int, complex) else None
+    a = np.asarray(x)
+    if a.dtype.kind not in "biufc":
+        raise errors.DtypeError(f"{name}: {x!r} is not a number or an array of numbers")
+    if check is not None:
+        check(a, name)
+    return b.input(_type(a), a if eager else None, weak)
+
+
+def _type(a: Array) -> Any:
+    from chainrule.ir.types import ArrayType
+
+    return ArrayType(a.dtype, a.shape)
+
+
+def _output(x: Any, name: str) -> Value:
+    try:
+        return value(x)
+    except (errors.DtypeError, TypeError, ValueError) as e:
+        if isinstance(e, errors.ConversionError):
+            raise
+        raise errors.TreeError(f"{name}: the function returned {x!r}, which is not a number or an array of numbers") from None
+
+
+def differentiable(x: Any, name: str) -> None:
+    """Raise unless a derivative with respect to `x` makes sense."""
+    if x.dtype.kind in "bui":
+        raise errors.IntegerArgumentError(f"{name}: a derivative with respect to {x.dtype.name} makes no sense; pass floats")
+
+
+# --- running -------------------------------------------------------------------------------------------------------------
+
+
+def own(x: Any) -> Any:
+    """A result the caller may write to: a NumPy scalar, or an array that nobody else holds."""
+    if x.ndim == 0:
+        return x[()]
+    return x if type(x) is np.ndarray and x.base is None and x.flags.writeable else np.array(x)
+
+
+def _owned(ys: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    held = {id(x) for x in given}
+    out: list[Any] = []
+    for y in ys:
+        out.append(np.array(y) if y.ndim and id(y) in held else own(y))
+        held.add(id(y))
+    return out
+
+
+def apply(t: Traced, key: Any, transform: Transform, extra: Sequence[Any] = ()) -> list[Any]:
+    """The results of ``transform(graph)`` at the call's arguments and `extra`."""
+    if t.outer is not None:
+        with_values = [value(x) for x in (*t.builder.captured.values(), *t.leaves, *extra)]
+        return inline(t.outer, transform(t.graph), with_values)
+    given = [np.asarray(x) for x in t.leaves]
+    return run(t.graph, key, transform, given, extra)
+
+
+def run(g: Graph, key: Any, transform: Transform, given: Sequence[Array], extra: Sequence[Any] = ()) -> list[Any]:
+    """``transform(g)`` on arrays, its program remembered by the structure of `g`."""
+    shape, lits = structure(g)
+    constants = [a.value for a in lits]
+    args = [*given, *constants, *[np.asarray(x) for x in extra]]
+    program = _programs.lookup((key, shape), lambda: Program(tidy(transform(opened(g))), [x.shape for x in args]))
+    return _owned(program(*args), args)
+
+
+def reverse(t: Traced, cts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Results of the function, and the gradients of ``sum(cts * results)`` with respect to its arguments."""
+    n = len(t.graph.outs)
+    if t.outer is not None:
+        out = apply(t, "vjp", lambda g: vjp(prepare(g), t.wrt), cts)
+        return out[:n], out[n:]
+    shape, lits = structure(t.graph)
+    entry: _Reverse = _programs.lookup(("reverse", tuple(t.wrt), shape), lambda: _Reverse(t, [a.value for a in lits], cts))
+    return entry.run(t, [a.value for a in lits], cts)
+
+
+class _Reverse:
+    """The backward half of a traced function, to be run on the values that tracing left."""
+
+    __slots__ = ("outs", "program", "read", "whole")
+
+    def __init__(self, t: Traced, constants: Sequence[Array], cts: Sequence[Any]) -> None:
+        g = opened(t.graph)
+        ready = prepare(g)
+        self.outs = len(g.outs)
+        self.whole = ready is not g
+        if self.whole:
+            back, self.read = vjp(ready, t.wrt), list[int]()
+        else:
+            back, reads = pullback(g, t.wrt)
+            number = {v: k for k, v in enumerate((*g.ins, *[v for e in g.eqns for v in e.outs]))}
+            self.read = [number[v] for v in reads]
+        shapes = [x.shape for x in self._inputs(t, constants)]
+        self.program = Program(tidy(back), [*shapes, *[np.shape(c) for c in cts]])
+
+    def _inputs(self, t: Traced, constants: Sequence[Array]) -> list[Array]:
+        data = t.builder.data
+        ins = [data[v] for v in t.graph.ins]
+        if self.whole:
+            return [*ins, *constants]
+        known = [*ins, *constants, *[data[v] for e in t.graph.eqns for v in e.outs]]
+        return [known[k] for k in self.read]
+
+    def run(self, t: Traced, constants: Sequence[Array], cts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        args = self._inputs(t, constants)
+        out = self.program(*args, *cts)
+        if self.whole:
+            return _owned(out[: self.outs], args), _owned(out[self.outs :], args)
+        return [own(x.full) for x in t.outs], _owned(out, args)

@@ -1,0 +1,1 @@
+"""The native engine: from a graph to machine code, with llvmlite."""

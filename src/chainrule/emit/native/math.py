@@ -1,0 +1,122 @@
+"""The vector functions by name: what a row of the table of calculus lowers to.
+
+Each is a sequence of additions, products and selections on vectors, the same on every processor, so that its results are
+too. Functions of float64 only serve float32 through float64, which costs twice the time and half a unit in the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import elementary, special, trigonometric
+from .builder import F64, Function, Val, fma, select
+
+__all__ = ["FUNCTIONS", "apply", "supports"]
+
+Operation = Callable[..., Val]
+
+
+def _through_float64(function: Operation) -> Operation:
+    def apply(*args: Val) -> Val:
+        narrow = args[0].type
+        if narrow.bits == 64:
+            return function(*args)
+        f, wide = args[0].f, F64.of(narrow.lanes)
+        return f.cast("fptrunc", function(*(f.cast("fpext", a, wide) for a in args)), narrow)
+
+    return apply
+
+
+def _intrinsic(name: str) -> Operation:
+    return lambda *args: args[0].f.intrinsic(name, *args)
+
+
+def _maximum(a: Val, b: Val) -> Val:
+    """The greater, or the NaN, as in NumPy."""
+    return select(a.ge(b) | a.isnan(), a, b) if a.type.is_float else select(a.gt(b), a, b)
+
+
+def _minimum(a: Val, b: Val) -> Val:
+    return select(a.le(b) | a.isnan(), a, b) if a.type.is_float else select(a.lt(b), a, b)
+
+
+def _sign(x: Val) -> Val:
+    r = select(x.gt(0), x.like(1), select(x.lt(0), x.like(-1), 0))
+    return select(x.isnan(), x, r) if x.type.is_float else r
+
+
+def _absolute(x: Val) -> Val:
+    return x.abs() if x.type.is_float else select(x.lt(0), -x, x)
+
+
+def _remainder_free(name: str) -> Operation:
+    return lambda x: x if not x.type.is_float else x.f.intrinsic(name, x)
+
+
+_ANY: dict[str, Operation] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "negative": lambda a: -a,
+    "positive": lambda a: a,
+    "square": lambda a: a * a,
+    "reciprocal": lambda a: 1.0 / a,
+    "fma": fma,
+    "absolute": _absolute,
+    "sign": _sign,
+    "maximum": _maximum,
+    "minimum": _minimum,
+    "where": select,
+    "less": lambda a, b: a.lt(b),
+    "less_equal": lambda a, b: a.le(b),
+    "greater": lambda a, b: a.gt(b),
+    "greater_equal": lambda a, b: a.ge(b),
+    "equal": lambda a, b: a.eq(b),
+    "not_equal": lambda a, b: a.ne(b),
+    "logical_and": lambda a, b: a & b,
+    "logical_or": lambda a, b: a | b,
+    "logical_xor": lambda a, b: a ^ b,
+    "logical_not": lambda a: ~a,
+    "isnan": lambda a: a.isnan(),
+    "isinf": lambda a: a.abs().eq(float("inf")),
+    "isfinite": lambda a: a.abs().lt(float("inf")),
+    "copysign": lambda a, b: a.copysign(b),
+    "sqrt": _intrinsic("sqrt"),
+    "floor": _remainder_free("floor"),
+    "ceil": _remainder_free("ceil"),
+    "trunc": _remainder_free("trunc"),
+    "rint": _remainder_free("roundeven"),
+}
+
+_NATIVE: dict[str, Operation] = {
+    name: getattr(elementary, name)
+    for name in ("exp", "exp2", "expm1", "log", "log1p", "tanh", "sigmoid", "sinh", "cosh", "softplus", "logaddexp")
+} | {"erf": special.erf}
+
+_FLOAT64: dict[str, Operation] = {
+    **{name: getattr(elementary, name) for name in ("log2", "log10", "cbrt", "arcsinh", "arccosh", "arctanh")},
+    **{name: getattr(trigonometric, name) for name in ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2")},
+    **{name: getattr(special, name) for name in ("erfc", "ndtr", "log_ndtr")},
+    "power": elementary.pow,
+}
+
+FUNCTIONS: dict[str, Operation] = {
+    **_ANY,
+    **_NATIVE,
+    **{name: _through_float64(function) for name, function in _FLOAT64.items()},
+}
+
+
+def supports(name: str) -> bool:
+    """Is there a vector function of this name?"""
+    return name in FUNCTIONS
+
+
+def apply(f: Function, name: str, *args: Val) -> Val:
+    """Append the instructions of a function by name; all arguments have one type (but the condition of `where`)."""
+    if name not in FUNCTIONS:
+        raise KeyError(f"the native engine has no function {name!r}")
+    if any(a.f is not f for a in args):
+        raise ValueError(f"an argument of {name} belongs to another function")
+    return FUNCTIONS[name](*args)

@@ -1,0 +1,11 @@
+"""NumPy's and SciPy's functions on traced values, said in rows.
+
+Importing this package gives every handle (`chainrule.build.value.Value`) its meaning: each module fills the tables of
+ufuncs, functions and methods with what it defines.
+"""
+
+from __future__ import annotations
+
+from chainrule.front import arithmetic, products, reductions, shaping
+
+__all__ = ["arithmetic", "products", "reductions", "shaping"]

@@ -1,0 +1,1 @@
+"""One function from Graph to Graph per file."""
