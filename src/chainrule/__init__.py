@@ -1,6 +1,8 @@
 """chainrule: the calculus in machine learning, on plain NumPy code."""
 
+from chainrule.batching import vmap
 from chainrule.calculus import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
+from chainrule.compilation import jit
 
 __version__ = "0.1.0"
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "linearize", "value_and_grad", "vjp"]
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jit", "jvp", "linearize", "value_and_grad", "vjp", "vmap"]

@@ -11,13 +11,11 @@ import numpy as np
 from chainrule import errors
 from chainrule.build.tree import flatten, unflatten
 from chainrule.build.value import Value
-from chainrule.calls import Traced, apply, differentiable, own, reverse, traced
-from chainrule.front.operands import value
+from chainrule.calls import Traced, apply, differentiable, own, reverse, traced, write
 from chainrule.ir.graph import Graph
 from chainrule.transform import jacobian as jacobians
 from chainrule.transform.jvp import jvp as jvp_graph
 from chainrule.transform.prepare import prepare
-from chainrule.transform.vmap import vmap as vmap_graph
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
@@ -60,15 +58,7 @@ def _release(t: Traced, x: Any) -> Any:
     if t.outer is None:
         return own(x.full)
     side = Graph(t.graph.ins, t.graph.eqns, (x.atom,))
-    return apply_to(t, side)[0]
-
-
-def apply_to(t: Traced, g: Graph) -> list[Any]:
-    """Write `g`, which has the inputs of the traced graph, into the outer function."""
-    from chainrule.transform.rebuild import inline
-
-    assert t.outer is not None
-    return inline(t.outer, g, [value(x) for x in (*t.builder.captured.values(), *t.leaves)])
+    return write(t, side, t.leaves)[0]
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
@@ -96,7 +86,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 
 def _value(t: Traced) -> Any:
-    return t.outputs([own(x.full) for x in t.outs] if t.outer is None else apply_to(t, t.graph))
+    return t.outputs([own(x.full) for x in t.outs] if t.outer is None else write(t, t.graph, t.leaves))
 
 
 def _like(spec: Any, outs: Sequence[Any], tree: Any, name: str) -> list[Any]:
@@ -174,16 +164,4 @@ def hvp(f: Function) -> Function:
     return product
 
 
-def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
-    """`f` over a new axis of its arguments."""
-
-    @wraps(f)
-    def mapped(*args: Any, **kwargs: Any) -> Any:
-        from chainrule.batching import call
-
-        return call(f, args, kwargs, in_axes, out_axes)
-
-    return mapped
-
-
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "linearize", "value_and_grad", "vjp", "vmap", "vmap_graph"]
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "linearize", "value_and_grad", "vjp"]

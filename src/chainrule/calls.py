@@ -20,6 +20,7 @@ from chainrule.build.value import Value
 from chainrule.emit.numpy import Program, evaluate
 from chainrule.front.operands import value
 from chainrule.ir.graph import Array, Graph, opened, structure
+from chainrule.ir.types import ArrayType, type_of
 from chainrule.transform.prepare import prepare
 from chainrule.transform.rebuild import inline
 from chainrule.transform.tidy import tidy
@@ -45,6 +46,16 @@ class Cache(OrderedDict[Any, Any]):
 
 
 _programs = Cache()
+
+
+class Abstract:
+    """An argument of which only the type is given."""
+
+    __slots__ = ("type", "weak")
+
+    def __init__(self, type: ArrayType, weak: type | None = None) -> None:
+        self.type = type
+        self.weak = weak
 
 
 class Traced:
@@ -125,6 +136,8 @@ def _all_known(leaves: Sequence[Any]) -> bool:
 
 
 def _input(b: Builder, x: Any, name: str, check: Callable[[Any, str], None] | None, eager: bool) -> Value:
+    if type(x) is Abstract:
+        return b.input(x.type, None, x.weak)
     if type(x) is Value:
         if check is not None:
             check(x, name)
@@ -135,13 +148,7 @@ def _input(b: Builder, x: Any, name: str, check: Callable[[Any, str], None] | No
         raise errors.DtypeError(f"{name}: {x!r} is not a number or an array of numbers")
     if check is not None:
         check(a, name)
-    return b.input(_type(a), a if eager else None, weak)
-
-
-def _type(a: Array) -> Any:
-    from chainrule.ir.types import ArrayType
-
-    return ArrayType(a.dtype, a.shape)
+    return b.input(type_of(a), a if eager else None, weak)
 
 
 def _output(x: Any, name: str) -> Value:
@@ -169,7 +176,8 @@ def own(x: Any) -> Any:
     return x if type(x) is np.ndarray and x.base is None and x.flags.writeable else np.array(x)
 
 
-def _owned(ys: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+def owned(ys: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """Results the caller may write to, none of them one of the arrays `given` or another result."""
     held = {id(x) for x in given}
     out: list[Any] = []
     for y in ys:
@@ -181,10 +189,15 @@ def _owned(ys: Sequence[Any], given: Sequence[Any]) -> list[Any]:
 def apply(t: Traced, key: Any, transform: Transform, extra: Sequence[Any] = ()) -> list[Any]:
     """The results of ``transform(graph)`` at the call's arguments and `extra`."""
     if t.outer is not None:
-        with_values = [value(x) for x in (*t.builder.captured.values(), *t.leaves, *extra)]
-        return inline(t.outer, transform(t.graph), with_values)
+        return write(t, transform(t.graph), [*t.leaves, *extra])
     given = [np.asarray(x) for x in t.leaves]
     return run(t.graph, key, transform, given, extra)
+
+
+def write(t: Traced, g: Graph, args: Sequence[Any]) -> list[Any]:
+    """Copy `g`, which has the captured inputs of the traced graph and then `args`, into the outer function."""
+    assert t.outer is not None
+    return inline(t.outer, g, [value(x) for x in (*t.builder.captured.values(), *args)])
 
 
 def run(g: Graph, key: Any, transform: Transform, given: Sequence[Array], extra: Sequence[Any] = ()) -> list[Any]:
@@ -193,7 +206,7 @@ def run(g: Graph, key: Any, transform: Transform, given: Sequence[Array], extra:
     constants = [a.value for a in lits]
     args = [*given, *constants, *[np.asarray(x) for x in extra]]
     program = _programs.lookup((key, shape), lambda: Program(tidy(transform(opened(g))), [x.shape for x in args]))
-    return _owned(program(*args), args)
+    return owned(program(*args), args)
 
 
 def reverse(t: Traced, cts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -238,5 +251,5 @@ class _Reverse:
         args = self._inputs(t, constants)
         out = self.program(*args, *cts)
         if self.whole:
-            return _owned(out[: self.outs], args), _owned(out[self.outs :], args)
-        return [own(x.full) for x in t.outs], _owned(out, args)
+            return owned(out[: self.outs], args), owned(out[self.outs :], args)
+        return [own(x.full) for x in t.outs], owned(out, args)

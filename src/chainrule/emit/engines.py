@@ -1,0 +1,23 @@
+"""The engines by name: each turns a graph into a function of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from chainrule.ir.graph import Array, Graph
+
+Compiled = Callable[..., Sequence[Array]]
+ENGINES = {"numpy": ("chainrule.emit.numpy", "to_numpy")}
+"""Name -> module and function."""
+DEFAULT = "numpy"
+
+
+def compile_graph(g: Graph, engine: str | None = None, **options: Any) -> Compiled:
+    """The function of arrays that computes `g` on the named engine."""
+    name = engine or DEFAULT
+    if name not in ENGINES:
+        raise ValueError(f"engine is one of {', '.join(map(repr, ENGINES))}, not {name!r}")
+    module, function = ENGINES[name]
+    return getattr(import_module(module), function)(g, **options)
