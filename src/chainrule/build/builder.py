@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from chainrule import errors
+from chainrule.build.context import CURRENT
 from chainrule.build.row import Evaluate, Row
 from chainrule.build.value import Value
 from chainrule.ir.graph import Array, Atom, Eqn, Graph, Lit, Var
 from chainrule.ir.types import ArrayType
 from chainrule.ir.where import Where, here
-
-_current: ContextVar[Builder | None] = ContextVar("chainrule_builder", default=None)
 
 
 class Builder:
@@ -76,17 +74,24 @@ class Builder:
         types = row.type([a.type for a in atoms], params)
         if row.pointwise and _all_splat(atoms):
             return (self._folded(row, atoms, types[0], params),)
-        datas = self._evaluated(row, ins, params)
+        datas = None if self.evaluate is None else self._evaluated(row, ins, params)
+        where = self.where or here(2)
+        if len(types) == 1:
+            v = Var(types[0])
+            self.eqns.append(Eqn(row.name, atoms, (v,), params, where))
+            if datas is None:
+                return (Value(self, v, None),)
+            self.data[v] = d = datas[0]
+            return (Value(self, v, d),)
         outs = tuple([Var(t) for t in types])
-        self.eqns.append(Eqn(row.name, atoms, outs, params, self.where or here(2)))
+        self.eqns.append(Eqn(row.name, atoms, outs, params, where))
         if datas is None:
             return tuple([Value(self, v, None) for v in outs])
         self.data.update(zip(outs, datas, strict=True))
         return tuple([Value(self, v, d) for v, d in zip(outs, datas, strict=True)])
 
     def _evaluated(self, row: Row, ins: Sequence[Value], params: Mapping[str, Any]) -> Sequence[Array] | None:
-        if self.evaluate is None:
-            return None
+        assert self.evaluate is not None
         datas: list[Array] = []
         for x in ins:
             if x.data is None:
@@ -108,11 +113,11 @@ class Builder:
     @contextmanager
     def here(self) -> Generator[Builder, None, None]:
         """Send equations to this builder."""
-        token = _current.set(self)
+        token = CURRENT.set(self)
         try:
             yield self
         finally:
-            _current.reset(token)
+            CURRENT.reset(token)
             self.alive = False
 
 
@@ -125,7 +130,7 @@ def _all_splat(atoms: Sequence[Atom]) -> bool:
 
 def current() -> Builder:
     """The builder that equations go to now."""
-    b = _current.get()
+    b = CURRENT.get()
     if b is None:
         raise errors.EscapedValueError.outside()
     return b
@@ -133,4 +138,4 @@ def current() -> Builder:
 
 def current_or_none() -> Builder | None:
     """The builder that equations go to now, if a function is being traced."""
-    return _current.get()
+    return CURRENT.get()

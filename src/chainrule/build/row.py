@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
+from chainrule import errors
+from chainrule.build.context import CURRENT
 from chainrule.ir.graph import Array, Params
 from chainrule.ir.types import ArrayType
 
@@ -147,15 +149,17 @@ class Row:
 
     def __call__(self, *xs: Value, **params: Any) -> Value:
         """Append this equation to the graph being built; for rows with one output."""
-        from chainrule.build.builder import current
-
-        return current().add(self, xs, params)[0]
+        b = CURRENT.get()
+        if b is None:
+            raise errors.EscapedValueError.outside()
+        return b.add(self, xs, params)[0]
 
     def all(self, *xs: Value, **params: Any) -> tuple[Value, ...]:
         """Append this equation; every output."""
-        from chainrule.build.builder import current
-
-        return current().add(self, xs, params)
+        b = CURRENT.get()
+        if b is None:
+            raise errors.EscapedValueError.outside()
+        return b.add(self, xs, params)
 
     def __repr__(self) -> str:
         return f"Row({self.name!r})"

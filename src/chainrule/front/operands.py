@@ -121,15 +121,31 @@ def axis_tuple(axis: Any, ndim: int) -> tuple[int, ...]:
 class Elementwise:
     """A ufunc on traced values: promote, broadcast, write one row."""
 
-    __slots__ = ("loops", "row", "ufunc", "write")
+    __slots__ = ("loops", "plain", "row", "ufunc", "write")
 
     def __init__(self, ufunc: Any, row: Row | None = None, write: Callable[..., Value] | None = None) -> None:
         self.ufunc = ufunc
         self.row = row
         self.write = write or row
         self.loops: dict[Any, Any] = {}
+        self.plain: set[Any] = set()
+        """dtypes for which equal operands go to the row as they are."""
 
-    def __call__(self, *xs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: Any = None, **kwargs: Any) -> Value:
+    def __call__(self, *xs: Any, **kwargs: Any) -> Value:
+        if not kwargs:
+            first = xs[0]
+            if len(xs) == 1:
+                if type(first) is Value and first.atom.type.dtype in self.plain:
+                    return self.write(first)  # pyright: ignore[reportOptionalCall]
+            else:
+                second = xs[1]
+                if type(first) is Value and type(second) is Value:
+                    t = first.atom.type
+                    if t == second.atom.type and t.dtype in self.plain:
+                        return self.write(first, second)  # pyright: ignore[reportOptionalCall]
+        return self.general(*xs, **kwargs)
+
+    def general(self, *xs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: Any = None, **kwargs: Any) -> Value:
         if out is not None or where is not True or kwargs:
             raise errors.InPlaceError.about(self.ufunc, "out")
         b = current()
@@ -167,6 +183,8 @@ class Elementwise:
             names = " and ".join(getattr(k, "name", None) or k.__name__ for k in kinds)
             raise errors.DtypeError(f"np.{self.ufunc.__name__} has no meaning for {names}") from None
         loop = self.loops[key] = tuple(found[: self.ufunc.nin])
+        if dtype is None and all(k == kinds[0] == d for k, d in zip(kinds, loop, strict=True)):
+            self.plain.add(kinds[0])
         return loop
 
 
