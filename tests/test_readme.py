@@ -21,7 +21,7 @@ def blocks(name: str) -> list[str]:
 def failures(sources: list[str]) -> str:
     """Run examples one after the other with the same names; what doctest says of those that fail."""
     names: dict[str, object] = {}
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.REPORT_ONLY_FIRST_FAILURE)
     said: list[str] = []
     for number, source in enumerate(sources):
         test = doctest.DocTestParser().get_doctest(source, names, f"block {number}", None, 0)
