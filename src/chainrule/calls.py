@@ -250,6 +250,8 @@ class _Reverse:
     def run(self, t: Traced, constants: Sequence[Array], cts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         args = self._inputs(t, constants)
         out = self.program(*args, *cts)
-        if self.whole:
-            return owned(out[: self.outs], args), owned(out[self.outs :], args)
-        return [own(x.full) for x in t.outs], owned(out, args)
+        ys = [own(x.full) for x in t.outs]
+        if not self.whole:
+            return ys, owned(out, args)
+        rewritten = owned(out[: self.outs], args)
+        return [y if np.all(np.isfinite(y)) else z for y, z in zip(ys, rewritten, strict=True)], owned(out[self.outs :], args)

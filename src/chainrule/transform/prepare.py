@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from chainrule.ir.graph import Graph
+from chainrule.transform.guard import guard
+from chainrule.transform.stable import stable
 
 
 def prepare(g: Graph) -> Graph:
-    """The same function, written so that its derivative can be evaluated; `g` itself where nothing is to be done."""
-    return g
+    """The same function, written so that its derivative is finite wherever it exists; `g` itself if nothing is to be done."""
+    return guard(stable(g))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chainrule.build.builder import Builder
 from chainrule.build.value import Value
 from chainrule.ir.graph import Atom, Eqn, Graph, Lit, Var
+from chainrule.ir.hints import Hint, settle
 from chainrule.prims import TABLE
 
 Env = dict[Var, Value]
