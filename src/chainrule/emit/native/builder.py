@@ -312,10 +312,16 @@ class Function:
         )
 
     def extract(self, a: Val, lane: int | Val) -> Val:
+        """One lane; a scalar is its own lane."""
+        if not a.type.lanes:
+            return a
         i = lane.ref if isinstance(lane, Val) else str(lane)
         return self.emit(f"extractelement {a.type} {a.ref}, i64 {i}", a.type.scalar)
 
     def insert(self, a: Val, value: Val, lane: int | Val) -> Val:
+        """`a` with one lane replaced."""
+        if not a.type.lanes:
+            return value
         i = lane.ref if isinstance(lane, Val) else str(lane)
         return self.emit(f"insertelement {a.type} {a.ref}, {value.type} {value.ref}, i64 {i}", a.type)
 
@@ -428,6 +434,10 @@ class Module:
             raise ValueError(f"function {name} is defined twice")
         f = self.functions[name] = Function(self, name, params, ret, "internal " if internal else "")
         return f
+
+    def scratch(self) -> Module:
+        """An empty module, to write what is not kept."""
+        return Module(self.triple)
 
     def declare(self, name: str, text: str) -> None:
         self.declarations.setdefault(name, text)

@@ -160,9 +160,7 @@ def default() -> Cache:
     return Cache(path, int(megabytes) << 20 if megabytes.isdigit() else DEFAULT_LIMIT)
 
 
-def build(
-    name: str, make: Callable[[], str], exports: Sequence[str], cache: Cache | None = None
-) -> tuple[module.Code, bool]:
+def build(name: str, make: Callable[[], str], exports: Sequence[str], cache: Cache | None = None) -> tuple[module.Code, bool]:
     """Loaded code from the cache, or compiled now and stored; says whether the cache had it.
 
     Args:

@@ -206,7 +206,7 @@ def log_pair(u: Val, rest: Val, more: Val | float = 0.0) -> Pair:
     """log(u + rest) + more ln 2 to about 65 bits, for normal u: 2 s + s z (2/3 + z (2/5 + z Q(z))) in pairs. float64 only."""
     k, m = _split(u)
     f = m - 1.0
-    small = rest * pow2(-k)
+    small = rest * pow2(-select(k.gt(1022), 1022, k))
     d, dl = two_sum(f, f.like(2.0))
     s = fast_two_sum(*divide((f, small), (d, dl + small)))
     z = multiply(s, s)
@@ -217,7 +217,7 @@ def log_pair(u: Val, rest: Val, more: Val | float = 0.0) -> Pair:
     h, low = fast_two_sum(s[0] + s[0], y[0])
     n, (high, ln2_low) = _to_float(k, u) + more, constant("ln2short64")
     total, correction = fast_two_sum(n * high, h)
-    return total, correction + (fma(n, ln2_low, low) + fma(s[1], 2.0, y[1]))
+    return fast_two_sum(total, correction + (fma(n, ln2_low, low) + fma(s[1], 2.0, y[1])))
 
 
 def add_constant(name: str, v: Pair) -> Pair:

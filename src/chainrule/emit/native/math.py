@@ -49,7 +49,7 @@ def _absolute(x: Val) -> Val:
     return x.abs() if x.type.is_float else select(x.lt(0), -x, x)
 
 
-def _remainder_free(name: str) -> Operation:
+def _to_integer(name: str) -> Operation:
     return lambda x: x if not x.type.is_float else x.f.intrinsic(name, x)
 
 
@@ -83,10 +83,10 @@ _ANY: dict[str, Operation] = {
     "isfinite": lambda a: a.abs().lt(float("inf")),
     "copysign": lambda a, b: a.copysign(b),
     "sqrt": _intrinsic("sqrt"),
-    "floor": _remainder_free("floor"),
-    "ceil": _remainder_free("ceil"),
-    "trunc": _remainder_free("trunc"),
-    "rint": _remainder_free("roundeven"),
+    "floor": _to_integer("floor"),
+    "ceil": _to_integer("ceil"),
+    "trunc": _to_integer("trunc"),
+    "rint": _to_integer("roundeven"),
 }
 
 _NATIVE: dict[str, Operation] = {

@@ -61,10 +61,9 @@ def erfc(x: Val) -> Val:
 
 def _standard(x: Val) -> tuple[Val, Val, Pair]:
     """a = |x| / sqrt(2), clamped; whether it is small; x^2 / 2 exactly."""
-    c = clamp(x.abs(), 0.0, 1e150)
-    square = two_prod(c, c)
-    a = clamp(c * constant("sqrt(1/2)")[0], 0.0, 40.0)
-    return a, a.lt(_SMALL), (square[0] * 0.5, square[1] * 0.5)
+    square, error = two_prod(x, x)
+    a = clamp(x.abs() * constant("sqrt(1/2)")[0], 0.0, 40.0)
+    return a, a.lt(_SMALL), (square * 0.5, select(square.lt(1e300), error * 0.5, 0.0))
 
 
 def _middle(x: Val) -> Pair:
@@ -102,9 +101,9 @@ def log_ndtr(x: Val) -> Val:
     left = h + (rest - square[1])
     inside = clamp(square[0], 0.0, 800.0)
     n, (m, low) = _tail(a, (inside, select(inside.eq(square[0]), square[1], 0.0)))
-    right = log1p_pair(scale(-m, n - 1), scale(-low, n - 1))
+    right = -log1p_pair(scale(-m, n - 1), scale(-low, n - 1)).abs()  # where the tail is 0 it is -0
     h, rest = _middle(x)
     middle, more = log_pair(select(small, h, 0.5), select(small, rest, 0.0))
     r = select(small, middle + more, select(x.lt(0.0), left, right))
-    r = select(x.eq(-math.inf), x, r)
+    r = select(square[0].eq(math.inf) & x.lt(0.0), -math.inf, r)
     return select(x.isnan(), x, r)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from .builder import F64, I64, PTR, Function, Type, Val, fma, select
@@ -27,20 +28,19 @@ def _reduce(x: Val) -> tuple[Pair, Val]:
 
 def _reduce_lanes(x: Val, large: Val, near: Pair, quadrant: Val) -> list[Val]:
     """Replace the lanes that are large, one at a time, by Payne and Hanek's reduction."""
-    f, lanes, out = x.f, x.type.lanes, [near[0], near[1], quadrant]
-    helper = _payne_hanek(f)
-    room = f.alloca(F64, 3, 64)
-    for lane in range(lanes or 1):
-        pick = (lambda v, k=lane: f.extract(v, k)) if lanes else (lambda v: v)
-        put = (lambda v, s, k=lane: f.insert(v, s, k)) if lanes else (lambda _, s: s)
-
-        def one(pick=pick, put=put) -> list[Val]:  # type: ignore[no-untyped-def]
-            f.call(helper, None, pick(x), room)
-            found = [f.load(room, F64), f.load(f.offset(room, 1, F64), F64), f.load(f.offset(room, 2, I64), I64)]
-            return [put(v, s) for v, s in zip(out, found, strict=True)]
-
-        out = f.when(pick(large), one, out)
+    f, out = x.f, [near[0], near[1], quadrant]
+    helper, room = _payne_hanek(f), f.alloca(F64, 3)
+    for lane in range(x.type.lanes or 1):
+        reduce = functools.partial(_reduce_lane, x, lane, out, helper, room)
+        out = f.when(f.extract(large, lane), reduce, out)
     return out
+
+
+def _reduce_lane(x: Val, lane: int, old: list[Val], helper: str, room: Val) -> list[Val]:
+    f = x.f
+    f.call(helper, None, f.extract(x, lane), room)
+    found = [f.load(f.offset(room, k, t), t) for k, t in enumerate((F64, F64, I64))]
+    return [f.insert(v, s, lane) for v, s in zip(old, found, strict=True)]
 
 
 def _payne_hanek(caller: Function) -> str:
@@ -141,7 +141,7 @@ def tan(x: Val) -> Val:
 
 
 def _octant(small: Val, large: Val) -> Pair:
-    """The arctangent of small / large, for 0 <= small <= large; above tan(pi/8), pi/4 less that of (large-small)/(large+small)."""
+    """The arctangent of small / large, 0 <= small <= large; above tan(pi/8) it is pi/4 + arctan((small - large) / (small + large))."""
     upper = small.gt(large * math.tan(math.pi / 8))
     difference, total = two_sum(small, -large), two_sum(small, large)
     n = select(upper, difference[0], small), select(upper, difference[1], 0.0)
