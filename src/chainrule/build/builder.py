@@ -13,6 +13,7 @@ from chainrule.build.context import CURRENT
 from chainrule.build.row import Evaluate, Row
 from chainrule.build.value import Value
 from chainrule.ir.graph import Array, Atom, Eqn, Graph, Lit, Var
+from chainrule.ir.hints import Hint
 from chainrule.ir.types import ArrayType
 from chainrule.ir.where import Where, here
 
@@ -37,7 +38,7 @@ class Builder:
         self.alive = True
         self.what = what
 
-    def input(self, t: ArrayType, data: Array | None = None, weak: type | None = None, hint: str | None = None) -> Value:
+    def input(self, t: ArrayType, data: Array | None = None, weak: type | None = None, hint: Hint | None = None) -> Value:
         """A new input."""
         v = Var(t, weak, hint)
         self.ins.append(v)
@@ -60,7 +61,7 @@ class Builder:
         if known is None:
             if not x.builder.alive:
                 raise errors.EscapedValueError.about(x)
-            v = Var(atom.type, atom.weak)
+            v = Var(atom.type, atom.weak, atom.hint)
             self.captured[v] = x
             known = self._outer_atoms[atom] = Value(self, v, x.data)
             if x.data is not None:
@@ -75,20 +76,29 @@ class Builder:
         if row.pointwise and _all_splat(atoms):
             return (self._folded(row, atoms, types[0], params),)
         datas = None if self.evaluate is None else self._evaluated(row, ins, params)
-        where = self.where or here(2)
+        where, hint = (here(2), None) if self.where is None else (self.where, "")
         if len(types) == 1:
-            v = Var(types[0])
+            v = Var(types[0], None, hint)
             self.eqns.append(Eqn(row.name, atoms, (v,), params, where))
             if datas is None:
                 return (Value(self, v, None),)
             self.data[v] = d = datas[0]
             return (Value(self, v, d),)
-        outs = tuple([Var(t) for t in types])
+        outs = tuple([Var(t, None, hint) for t in types])
         self.eqns.append(Eqn(row.name, atoms, outs, params, where))
         if datas is None:
             return tuple([Value(self, v, None) for v in outs])
         self.data.update(zip(outs, datas, strict=True))
         return tuple([Value(self, v, d) for v, d in zip(outs, datas, strict=True)])
+
+    def copy(self, e: Eqn, row: Row, ins: Sequence[Value]) -> tuple[Value, ...]:
+        """Append `e` with other operands of the same types."""
+        if self.evaluate is not None:
+            return self.add(row, ins, e.params)
+        atoms: tuple[Atom, ...] = tuple([x.atom if x.builder is self else self.lift(x).atom for x in ins])
+        outs = tuple([Var(v.type) for v in e.outs])
+        self.eqns.append(Eqn(e.prim, atoms, outs, e.params, e.where))
+        return tuple([Value(self, v, None) for v in outs])
 
     def _evaluated(self, row: Row, ins: Sequence[Value], params: Mapping[str, Any]) -> Sequence[Array] | None:
         assert self.evaluate is not None

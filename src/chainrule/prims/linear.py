@@ -8,6 +8,7 @@ Its transpose partner is `spread`, which repeats an array along new axes; all br
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,12 @@ def _contract_value(*xs: Array, spec: str) -> Array:
 
 
 def _contract_type(ts: Sequence[ArrayType], p: Params) -> Sequence[ArrayType]:
-    ins, out = letters_of(p)
+    return _contract_result(p["spec"], tuple(ts))
+
+
+@lru_cache(maxsize=4096)
+def _contract_result(spec: str, ts: tuple[ArrayType, ...]) -> Sequence[ArrayType]:
+    ins, out = letters_of({"spec": spec})
     size: dict[str, int] = {}
     for t, axes in zip(ts, ins, strict=True):
         if t.rank != len(axes):
@@ -105,14 +111,21 @@ def _contract_type(ts: Sequence[ArrayType], p: Params) -> Sequence[ArrayType]:
 
 
 def _contract_transpose(ct: Value, xs: Sequence[Operand], i: int, p: Params) -> Value:
-    ins, out = letters_of(p)
-    rest = [(_known(x), s) for j, (x, s) in enumerate(zip(xs, ins, strict=True)) if j != i]
-    seen = set(out).union(*(s for _, s in rest))
-    found = "".join(a for a in ins[i] if a in seen)
-    spec = f"{','.join([out, *(s for _, s in rest)])}->{found}"
-    y = ct if spec == f"{out}->{out}" else contract(ct, *[x for x, _ in rest], spec=spec)
-    lost = tuple(k for k, a in enumerate(ins[i]) if a not in seen)
+    spec, lost = _contract_back(p["spec"], i)
+    rest = [_known(x) for j, x in enumerate(xs) if j != i]
+    y = contract(ct, *rest, spec=spec) if spec else ct
     return spread(y, shape=_shape_of(xs[i]), axes=lost) if lost else y
+
+
+@lru_cache(maxsize=4096)
+def _contract_back(spec: str, i: int) -> tuple[str, tuple[int, ...]]:
+    """The product that carries a cotangent back to operand i ("" for none), and the axes it must be repeated along."""
+    ins, out = letters_of({"spec": spec})
+    rest = [s for j, s in enumerate(ins) if j != i]
+    seen = set(out).union(*rest)
+    found = "".join(a for a in ins[i] if a in seen)
+    back = f"{','.join([out, *rest])}->{found}"
+    return "" if back == f"{out}->{out}" else back, tuple(k for k, a in enumerate(ins[i]) if a not in seen)
 
 
 def _contract_batch(xs: Sequence[Value], mapped: Sequence[bool], p: Params) -> Sequence[Value]:

@@ -23,16 +23,26 @@ def same_input(b: Builder, v: Var) -> Value:
     return b.input(v.type, weak=v.weak, hint=v.hint)
 
 
+def call(x: Value, hint: Hint | None) -> None:
+    """Let `x` be called so, unless it has a name."""
+    if hint and isinstance(x.atom, Var) and not x.atom.hint:
+        x.atom.hint = hint
+
+
 def replay(b: Builder, e: Eqn, ins: Sequence[Value]) -> tuple[Value, ...]:
     """Write `e` again with other operands."""
     b.where = e.where
-    return b.add(TABLE[e.prim], ins, e.params)
+    ys = b.add(TABLE[e.prim], ins, e.params)
+    for v, y in zip(e.outs, ys, strict=True):
+        call(y, v.hint)
+    return ys
 
 
 def inline(b: Builder, g: Graph, args: Sequence[Value]) -> list[Value]:
     """Copy `g` into `b`, reading its inputs from `args`."""
     env = dict(zip(g.ins, args, strict=True))
     outside = b.where
+    settle(g)
     for e in g.eqns:
         env.update(zip(e.outs, replay(b, e, [value_of(b, env, a) for a in e.ins]), strict=True))
     b.where = outside

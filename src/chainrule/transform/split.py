@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from chainrule import errors
-from chainrule.build.builder import Builder
-from chainrule.ir.graph import Graph, Var
-from chainrule.transform.rebuild import inline, same_input
+from chainrule.ir.graph import Atom, Graph, Var
 
 
 def split(g: Graph, known: int, outs: int) -> tuple[Graph, Graph]:
@@ -29,11 +27,10 @@ def split(g: Graph, known: int, outs: int) -> tuple[Graph, Graph]:
 def join(first: Graph, second: Graph, outs: int) -> Graph:
     """x -> (y, r)  and  (r, z) -> w  become  (x, z) -> (y, w)."""
     residuals = len(first.outs) - outs
-    with Builder().here() as b:
-        xs = [same_input(b, v) for v in first.ins]
-        zs = [same_input(b, v) for v in second.ins[residuals:]]
-        ys = inline(b, first, xs)
-        ws = inline(b, second, [*ys[outs:], *zs])
-        return b.finish([*ys[:outs], *ws])
+    renamed: dict[Var, Atom] = dict(zip(second.ins[:residuals], first.outs[outs:], strict=True))
 
+    def name(a: Atom) -> Atom:
+        return renamed.get(a, a) if isinstance(a, Var) else a
 
+    eqns = [e._replace(ins=tuple(map(name, e.ins))) if any(a in renamed for a in e.ins) else e for e in second.eqns]
+    return Graph((*first.ins, *second.ins[residuals:]), (*first.eqns, *eqns), (*first.outs[:outs], *map(name, second.outs)))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from chainrule.build.builder import Builder
 from chainrule.ir.graph import Graph, Var
+from chainrule.ir.hints import settle
 from chainrule.ir.types import ArrayType
 from chainrule.prims import TABLE
 from chainrule.prims.kinds import batched
-from chainrule.transform.rebuild import Env, replay, value_of
+from chainrule.transform.rebuild import Env, call, replay, value_of
 
 
 def vmap(g: Graph, size: int, mapped: Sequence[bool] | None = None) -> Graph:
@@ -17,6 +18,7 @@ def vmap(g: Graph, size: int, mapped: Sequence[bool] | None = None) -> Graph:
     mapped = [True] * len(g.ins) if mapped is None else mapped
     with Builder().here() as b:
         env: Env = {}
+        settle(g)
         for v, m in zip(g.ins, mapped, strict=True):
             t = ArrayType(v.type.dtype, (size, *v.type.shape)) if m else v.type
             env[v] = b.input(t, weak=v.weak, hint=v.hint)
@@ -28,6 +30,8 @@ def vmap(g: Graph, size: int, mapped: Sequence[bool] | None = None) -> Graph:
                 b.where = e.where
                 has.update(e.outs)
                 ys = TABLE[e.prim].batch(ins, ms, e.params)
+                for v, y in zip(e.outs, ys, strict=True):
+                    call(y, v.hint)
             else:
                 ys = replay(b, e, ins)
             env.update(zip(e.outs, ys, strict=True))
