@@ -3,6 +3,7 @@
 from chainrule.batching import vmap
 from chainrule.calculus import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
 from chainrule.compilation import jit
+from chainrule.graphs import Graph, trace
 
 __version__ = "0.1.0"
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jit", "jvp", "linearize", "value_and_grad", "vjp", "vmap"]
+__all__ = ["Graph", "grad", "hessian", "hvp", "jacobian", "jit", "jvp", "linearize", "trace", "value_and_grad", "vjp", "vmap"]

@@ -141,7 +141,7 @@ def _input(b: Builder, x: Any, name: str, check: Callable[[Any, str], None] | No
     if type(x) is Value:
         if check is not None:
             check(x, name)
-        return b.input(x.type, x.data if eager else None, x.weak)
+        return b.input(x.type, x.data if eager else None, x.weak, getattr(x.atom, "hint", None))
     weak = type(x) if type(x) in (float, int, complex) else None
     a = np.asarray(x)
     if a.dtype.kind not in "biufc":

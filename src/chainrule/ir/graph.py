@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.ir.hints import Hint
 from chainrule.ir.types import ArrayType
 from chainrule.ir.where import Where
 
@@ -17,11 +18,14 @@ Params: TypeAlias = Mapping[str, Any]
 
 
 class Var:
-    """A name for one value in one graph.  `weak` marks what came in as a Python number, which takes the dtype it meets."""
+    """A name for one value in one graph.  `weak` marks what came in as a Python number, which takes the dtype it meets.
+
+    `hint` is what it may be called: None until somebody asks, empty where nothing is known.
+    """
 
     __slots__ = ("hint", "type", "weak")
 
-    def __init__(self, type: ArrayType, weak: type | None = None, hint: str | None = None) -> None:
+    def __init__(self, type: ArrayType, weak: type | None = None, hint: Hint | None = None) -> None:
         self.type = type
         self.weak = weak
         self.hint = hint

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.ir.graph import Atom, Graph, Lit, Var
+from chainrule.ir.graph import Atom, Eqn, Graph, Lit
+from chainrule.ir.names import Names
 from chainrule.ir.types import short
 
 
 def number_text(x: Any) -> str:
-    """A constant as short as it can be read back."""
-    return repr(x.item()) if x.dtype.kind != "f" else f"{x.item():.17g}" if float(f"{x.item():.6g}") != x.item() else f"{x.item():g}"
+    """A number as short as it can be read back: ``2`` for 2.0, ``0.1`` for a float32 too."""
+    return str(np.asarray(x)[()]).removesuffix(".0")
 
 
 def lit_text(a: Lit) -> str:
@@ -21,28 +22,22 @@ def lit_text(a: Lit) -> str:
     return number_text(a.value) if a.splat else f"{a.type}{{...}}"
 
 
-def letters() -> Iterator[str]:
-    """a, b, ..., z, aa, ab, ..."""
-    k = 0
-    while True:
-        text, n = "", k
-        while True:
-            text = chr(97 + n % 26) + text
-            n = n // 26 - 1
-            if n < 0:
-                break
-        yield text
-        k += 1
-
-
-def _param_text(p: Any) -> str:
-    if isinstance(p, Graph):
-        return "graph"
+def param_text(p: Any) -> str:
+    """A parameter of an equation in a few words."""
     if isinstance(p, np.dtype):
         return short(p)
     if callable(p):
         return getattr(p, "__name__", "function")
     return str(p)
+
+
+def graphs_in(e: Eqn) -> Iterator[tuple[str, Graph]]:
+    """The graphs an equation carries, by the name of the parameter."""
+    for k, p in e.params.items():
+        if isinstance(p, Graph):
+            yield k, p
+        elif isinstance(p, tuple):
+            yield from ((k, q) for q in p if isinstance(q, Graph))  # pyright: ignore[reportUnknownVariableType]
 
 
 def show(g: Graph) -> str:
@@ -51,30 +46,19 @@ def show(g: Graph) -> str:
 
 
 def _lines(g: Graph, pad: str) -> Iterator[str]:
-    names: dict[Var, str] = {}
-    fresh = letters()
+    names = Names(g)
 
     def name(a: Atom) -> str:
-        if isinstance(a, Lit):
-            return lit_text(a)
-        if a not in names:
-            names[a] = next(fresh)
-        return names[a]
+        return lit_text(a) if isinstance(a, Lit) else names(a)
 
-    head = ", ".join(f"{name(v)}: {v.type}" + (f" = {v.hint}" if v.hint else "") for v in g.ins)
-    yield f"{pad}graph({head}):"
+    yield f"{pad}graph({', '.join(f'{name(v)}: {v.type}' for v in g.ins)}):"
     for e in g.eqns:
-        ins = " ".join(map(name, e.ins))
-        params = ", ".join(f"{k}={_param_text(p)}" for k, p in e.params.items() if not isinstance(p, Graph))
+        inner = list(graphs_in(e))
+        params = ", ".join(f"{k}={param_text(p)}" for k, p in e.params.items() if k not in dict(inner))
         outs = ", ".join(f"{name(v)}: {v.type}" for v in e.outs)
-        text = f"{pad}  {outs} = {e.prim}{f'[{params}]' if params else ''} {ins}".rstrip()
+        text = f"{pad}  {outs} = {e.prim}{f'[{params}]' if params else ''} {' '.join(map(name, e.ins))}".rstrip()
         yield text if e.where is None else f"{text:<60}  # {e.where}"
-        for k, p in e.params.items():
-            if isinstance(p, Graph):
-                yield f"{pad}    {k}:"
-                yield from _lines(p, pad + "      ")
-            elif isinstance(p, tuple) and p and isinstance(p[0], Graph):
-                for q in p:  # pyright: ignore[reportUnknownVariableType]
-                    yield f"{pad}    {k}:"
-                    yield from _lines(q, pad + "      ")  # pyright: ignore[reportUnknownArgumentType]
+        for k, q in inner:
+            yield f"{pad}    {k}:"
+            yield from _lines(q, pad + "      ")
     yield f"{pad}  return {', '.join(map(name, g.outs))}"

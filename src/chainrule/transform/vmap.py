@@ -13,8 +13,11 @@ from chainrule.prims.kinds import batched
 from chainrule.transform.rebuild import Env, call, replay, value_of
 
 
-def vmap(g: Graph, size: int, mapped: Sequence[bool] | None = None) -> Graph:
-    """f: (x...) -> (y...)  becomes  F with F(X)[k] = f(X[k]) for k < size."""
+def vmap(g: Graph, size: int, mapped: Sequence[bool] | None = None, wanted: Sequence[bool] | None = None) -> Graph:
+    """f: (x...) -> (y...)  becomes  F with F(X)[k] = f(X[k]) for k < size.
+
+    Outputs that no mapped input reaches are repeated along the new axis, except those not `wanted` there.
+    """
     mapped = [True] * len(g.ins) if mapped is None else mapped
     with Builder().here() as b:
         env: Env = {}
@@ -36,4 +39,8 @@ def vmap(g: Graph, size: int, mapped: Sequence[bool] | None = None) -> Graph:
                 ys = replay(b, e, ins)
             env.update(zip(e.outs, ys, strict=True))
         b.where = None
-        return b.finish([batched(value_of(b, env, a), isinstance(a, Var) and a in has, size) for a in g.outs])
+        wide = [True] * len(g.outs) if wanted is None else wanted
+        ys = [value_of(b, env, a) for a in g.outs]
+        return b.finish(
+            [batched(y, isinstance(a, Var) and a in has, size) if w else y for a, y, w in zip(g.outs, ys, wide, strict=True)]
+        )
