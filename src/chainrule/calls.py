@@ -7,8 +7,10 @@ that is itself being traced writes the transformed graph into the outer one.
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,23 @@ Transform = Callable[[Graph], Graph]
 _CACHE_SIZE = 1024
 
 
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Leave Python's search for reference cycles for later.
+
+    A transformation makes many objects that all live on: the collector would walk them again and again and free none,
+    which doubles the time a large graph takes.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 class Cache(OrderedDict[Any, Any]):
     """The most recently used programs."""
 
@@ -37,7 +56,8 @@ class Cache(OrderedDict[Any, Any]):
         """The entry of this key, made if it is not there."""
         found = self.get(key)
         if found is None:
-            found = self[key] = make()
+            with no_collection():
+                found = self[key] = make()
             if len(self) > _CACHE_SIZE:
                 self.popitem(last=False)
         else:
