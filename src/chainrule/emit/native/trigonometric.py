@@ -141,7 +141,7 @@ def tan(x: Val) -> Val:
 
 
 def _octant(small: Val, large: Val) -> Pair:
-    """The arctangent of small / large, 0 <= small <= large; above tan(pi/8) it is pi/4 + arctan((small - large) / (small + large))."""
+    """arctan(small / large), 0 <= small <= large; above tan(pi/8) it is pi/4 + arctan((small - large) / (small + large))."""
     upper = small.gt(large * math.tan(math.pi / 8))
     difference, total = two_sum(small, -large), two_sum(small, large)
     n = select(upper, difference[0], small), select(upper, difference[1], 0.0)

@@ -1,0 +1,385 @@
+"""Matrix products of known sizes: a block of C stays in registers while k runs, then an epilogue gets it before it is stored.
+
+Every element of C is one chain of fused multiply-adds over k = 0, 1, ..., whatever the blocks, the packing or the
+registers are: the bits do not depend on them. (After beta * C or `init`, which start the chain.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from . import vectors
+from .builder import Function, Type, Val, fma
+from .target import VIRTUAL_BYTES, Target
+
+__all__ = ["Block", "Matrix", "Product", "dot", "emit", "emit_packed", "matvec", "packed_bytes", "transpose"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix in memory: element (i, j) is at offset + i rows + j columns, in elements; `size` may be touched."""
+
+    rows: int
+    columns: int
+    size: int
+    offset: int = 0
+
+    def check(self, name: str, m: int, n: int) -> None:
+        last = self.offset + (m - 1) * self.rows + (n - 1) * self.columns
+        if min(self.rows, self.columns, self.offset) < 0 or (m and n and last >= self.size):
+            raise ValueError(f"{name} ({m} x {n}) reaches element {last} of {self.size}")
+
+
+@dataclass(frozen=True)
+class Product:
+    """C (m x n) = beta C + A (m x k) B (k x n), with B and C contiguous along their rows (`columns == 1`).
+
+    A may be transposed by exchanging its strides (a TN product); a transposed B is first copied by `transpose`.
+    """
+
+    m: int
+    n: int
+    k: int
+    a: Matrix
+    b: Matrix
+    c: Matrix
+    dtype: Type
+    beta: float = 0.0
+
+    def check(self) -> None:
+        """Refuse a product that would touch memory outside its matrices."""
+        self.a.check("A", self.m, self.k)
+        self.b.check("B", self.k, self.n)
+        self.c.check("C", self.m, self.n)
+        if self.b.columns != 1 or self.c.columns != 1:
+            raise ValueError("B and C must be contiguous along their rows")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where a vector of C is: row `i`, first column `j`, of which `count` columns exist (None: all lanes)."""
+
+    i: Val
+    j: Val
+    count: int | None
+
+
+Epilogue = Callable[[Val, Block], Val]
+"""What becomes of a finished vector of C before it is stored; the function may load and store more of its own."""
+
+
+def emit(
+    f: Function,
+    target: Target,
+    p: Product,
+    a: Val,
+    b: Val,
+    c: Val,
+    *,
+    init: Callable[[Block], Val] | None = None,
+    epilogue: Epilogue | None = None,
+    rows: tuple[Val, Val] | None = None,
+) -> None:
+    """Append a product to a function.
+
+    Args:
+        f: the function being written.
+        target: the processor, which sets the block in registers.
+        p: sizes and strides.
+        a, b, c: addresses of the matrices.
+        init: the vector that the sum starts from, instead of beta C (a bias).
+        epilogue: maps each finished vector.
+        rows: first and last + 1 of the blocks of rows to do (`row_blocks(target, p)` of them), for a share of the work.
+    """
+    p.check()
+    if p.m and p.n:
+        _Blocks(f, target, p, a, b, c, init, epilogue).all(rows)
+
+
+def row_blocks(target: Target, p: Product) -> int:
+    """How many blocks of rows a product has."""
+    return -(-p.m // target.tile(p.dtype.bits)[0])
+
+
+class _Blocks:
+    """The loops around the kernel that keeps a block of C in registers."""
+
+    def __init__(
+        self,
+        f: Function,
+        target: Target,
+        p: Product,
+        a: Val,
+        b: Val,
+        c: Val,
+        init: Callable[[Block], Val] | None,
+        epilogue: Epilogue | None,
+    ):
+        self.f, self.p, self.init, self.epilogue = f, p, init, epilogue
+        self.a = f.offset(a, p.a.offset, p.dtype)
+        self.b = f.offset(b, p.b.offset, p.dtype)
+        self.c = f.offset(c, p.c.offset, p.dtype)
+        self.height, self.width = target.tile(p.dtype.bits)
+        self.lanes = self._lanes(target)
+
+    def _lanes(self, target: Target) -> int:
+        """Lanes of one register; fewer where the matrix is narrow."""
+        lanes = target.lanes(self.p.dtype.bits)
+        while lanes > 2 and lanes // 2 >= self.p.n:
+            lanes //= 2
+        self.width = min(self.width, -(-self.p.n // lanes) * lanes)
+        return lanes
+
+    def all(self, rows: tuple[Val, Val] | None) -> None:
+        p, h = self.p, self.height
+        whole, rest = p.m // h, p.m % h
+        if rows is None:
+            self.f.loop(0, whole * h, h, lambda i, _: self._across(i, h))
+            if rest:
+                self._across(self.f.i64(whole * h), rest)
+            return
+        first, last = rows
+        full = self.f.intrinsic("smin", last, self.f.i64(whole))
+        self.f.loop(first * h, full * h, h, lambda i, _: self._across(i, h))
+        if rest:
+            self.f.when(last.gt(whole), lambda: self._across(self.f.i64(whole * h), rest))
+
+    def _across(self, i: Val, height: int) -> None:
+        """A strip of rows: block after block of columns."""
+        n, w = self.p.n, self.width
+        self.f.loop(0, n // w * w, w, lambda j, _: self._block(i, height, j, w))
+        if n % w:
+            self._block(i, height, self.f.i64(n // w * w), n % w)
+
+    def _block(self, i: Val, height: int, j: Val, columns: int) -> None:
+        """The kernel: `height` rows of `columns` columns, all of k."""
+        f, p, lanes = self.f, self.p, self.lanes
+        parts = -(-columns // lanes)
+        counts = [None if (v + 1) * lanes <= columns else columns - v * lanes for v in range(parts)]
+        a = f.offset(self.a, _times(i, p.a.rows), p.dtype)
+        b = f.offset(self.b, j, p.dtype)
+        blocks = [[Block(_plus(i, r), _plus(j, v * lanes), counts[v]) for v in range(parts)] for r in range(height)]
+
+        def step(k: Val, sums: list[Val]) -> list[Val]:
+            row = f.offset(b, _times(k, p.b.rows), p.dtype)
+            vs = [vectors.load(f.offset(row, v * lanes, p.dtype), p.dtype.of(lanes), counts[v]) for v in range(parts)]
+            column = f.offset(a, _times(k, p.a.columns), p.dtype)
+            out: list[Val] = []
+            for r in range(height):
+                x = f.splat(f.load(f.offset(column, r * p.a.rows, p.dtype), p.dtype), lanes)
+                out += [fma(x, vs[v], sums[r * parts + v]) for v in range(parts)]
+            return out
+
+        sums = f.loop(0, p.k, 1, step, [self._start(block) for row in blocks for block in row])
+        for block, v in zip((block for row in blocks for block in row), sums, strict=True):
+            value = self.epilogue(v, block) if self.epilogue else v
+            vectors.store(value, self._at(block), block.count)
+
+    def _at(self, block: Block) -> Val:
+        return self.f.offset(self.f.offset(self.c, _times(block.i, self.p.c.rows), self.p.dtype), block.j, self.p.dtype)
+
+    def _start(self, block: Block) -> Val:
+        t = self.p.dtype.of(self.lanes)
+        if self.init:
+            return self.init(block)
+        if not self.p.beta:
+            return self.f.const(0.0, t)
+        old = vectors.load(self._at(block), t, block.count)
+        return old if self.p.beta == 1.0 else old * self.p.beta
+
+
+def _times(i: Val, stride: int) -> Val:
+    """i * stride, computed now if both are known."""
+    if not i.ref.startswith("%"):
+        return i.f.i64(int(i.ref) * stride)
+    return i if stride == 1 else i * stride
+
+
+def _plus(i: Val, k: int) -> Val:
+    if not i.ref.startswith("%"):
+        return i.f.i64(int(i.ref) + k)
+    return i + k if k else i
+
+
+# large products ----------------------------------------------------------------------------------------------------
+
+_DEPTH = 256  # rows of B that are packed together: with them, a strip of B stays in the first cache
+_ACROSS = 512  # columns of B packed together: the panel stays in the second cache
+
+
+def packed_bytes(p: Product) -> int:
+    """Scratch memory that `emit_packed` needs."""
+    wide = -(-min(p.n, _ACROSS) // 64) * 64
+    return min(p.k, _DEPTH) * wide * (p.dtype.bits // 8)
+
+
+def emit_packed(
+    f: Function, target: Target, p: Product, a: Val, b: Val, c: Val, scratch: Val, *, epilogue: Epilogue | None = None
+) -> None:
+    """A product whose B does not fit the caches: panels of B are copied into strips as wide as the block, then used.
+
+    Args:
+        f, target, p, a, b, c, epilogue: as in `emit`.
+        scratch: `packed_bytes(p)` bytes.
+    """
+    p.check()
+    width = target.tile(p.dtype.bits)[1]
+    for j in range(0, p.n, _ACROSS):
+        columns = min(_ACROSS, p.n - j)
+        for k in range(0, p.k, _DEPTH):
+            depth = min(_DEPTH, p.k - k)
+            _pack(f, target, p, b, scratch, k, depth, j, columns, width)
+            at = (k, depth, k + depth == p.k)
+            whole = columns // width * width
+
+            def strip(start: Val, count: int, at: tuple[int, int, bool] = at, j: int = j) -> None:
+                _strip(f, target, p, at, (a, c, scratch), j, start, count, epilogue)
+
+            f.loop(0, whole, width, lambda s, _, strip=strip: strip(s, width))
+            if columns % width:
+                strip(f.i64(whole), columns % width)
+
+
+def _pack(
+    f: Function, target: Target, p: Product, b: Val, scratch: Val, k: int, depth: int, j: int, columns: int, width: int
+) -> None:
+    """Strip s of the panel: `width` columns, row after row, without gaps."""
+    t, lanes = p.dtype, target.lanes(p.dtype.bits)
+    whole = columns // width * width
+
+    def copy(row: Val, s: Val, count: int) -> None:
+        source = f.offset(b, _plus(_times(row, p.b.rows), p.b.offset + k * p.b.rows + j), t)
+        source = f.offset(source, s, t)
+        goal = f.offset(f.offset(scratch, _times(s, depth), t), _times(row, width), t)
+        for v in range(0, count, lanes):
+            part = None if v + lanes <= count else count - v
+            vectors.store(vectors.load(f.offset(source, v, t), t.of(lanes), part), f.offset(goal, v, t), part)
+
+    def rows(s: Val, count: int) -> None:
+        f.loop(0, depth, 1, lambda row, _: copy(row, s, count))
+
+    f.loop(0, whole, width, lambda s, _: rows(s, width))
+    if columns % width:
+        rows(f.i64(whole), columns % width)
+
+
+def _strip(
+    f: Function,
+    target: Target,
+    p: Product,
+    at: tuple[int, int, bool],
+    places: tuple[Val, Val, Val],
+    panel: int,
+    start: Val,
+    count: int,
+    epilogue: Epilogue | None,
+) -> None:
+    """All rows of C in one strip of columns, with `depth` terms of the sum: the first k starts from beta C."""
+    (k, depth, last), (a, c, scratch) = at, places
+    width, t = target.tile(p.dtype.bits)[1], p.dtype
+    column = _plus(start, panel)
+    left = replace(p.a, offset=p.a.offset + k * p.a.columns)
+    part = replace(p, n=count, k=depth, a=left, b=Matrix(width, 1, depth * width), beta=1.0 if k else p.beta)
+    moved = None
+    if epilogue and last:
+        finish = epilogue
+        moved = lambda v, block: finish(v, Block(block.i, block.j + column, block.count))
+    strip = f.offset(scratch, _times(start, depth), t)
+    emit(f, target, part, a, strip, f.offset(c, column, t), epilogue=moved)
+
+
+# vectors, transposition --------------------------------------------------------------------------------------------
+
+
+def dot(f: Function, n: int, dtype: Type, x: Val, y: Val) -> Val:
+    """The scalar x . y of contiguous vectors: four vectors of sums, then a fixed tree, the same on every machine."""
+    lanes = VIRTUAL_BYTES * 8 // dtype.bits
+    t, group = dtype.of(lanes), min(4, max(n // lanes, 1))
+
+    def add(i: Val, k: int, sums: list[Val], count: int | None = None) -> None:
+        at = _plus(i, k * lanes)
+        sums[k] = fma(vectors.load(f.offset(x, at, dtype), t, count), vectors.load(f.offset(y, at, dtype), t, count), sums[k])
+
+    def step(i: Val, old: list[Val]) -> list[Val]:
+        sums = list(old)
+        for k in range(group):
+            add(i, k, sums)
+        return sums
+
+    whole = n // (group * lanes) * group * lanes
+    sums = f.loop(0, whole, group * lanes, step, [f.const(0.0, t)] * group)
+    rest = (n - whole) // lanes
+    for k in range(rest):
+        add(f.i64(whole), k, sums)
+    if n % lanes:
+        add(f.i64(whole + rest * lanes), 0, sums, n % lanes)
+    return vectors.tree("sum", sums)
+
+
+def matvec(
+    f: Function,
+    m: int,
+    k: int,
+    a: Matrix,
+    dtype: Type,
+    at: Val,
+    x: Val,
+    y: Val,
+    epilogue: Callable[[Val, Val], Val] | None = None,
+) -> None:
+    """y (m) = A (m x k) x (k): one dot product per row, for A contiguous along its rows.
+
+    Args:
+        f: the function being written.
+        m, k, a, dtype: sizes and layout.
+        at, x, y: addresses of A, x and y.
+        epilogue: maps each finished element, given its row.
+    """
+    a.check("A", m, k)
+    if a.columns != 1:
+        raise ValueError("A must be contiguous along its rows; x A^T is a product with one row")
+    base = f.offset(at, a.offset, dtype)
+
+    def row(i: Val, _: list[Val]) -> None:
+        v = dot(f, k, dtype, f.offset(base, _times(i, a.rows), dtype), x)
+        f.store(epilogue(v, i) if epilogue else v, f.offset(y, i, dtype))
+
+    f.loop(0, m, 1, row)
+
+
+def transpose(f: Function, m: int, n: int, dtype: Type, source: Val, lds: int, goal: Val, ldg: int) -> None:
+    """goal (n x m) = source (m x n) transposed, in square blocks that are turned in registers."""
+    if lds < n or ldg < m:
+        raise ValueError("a leading dimension is shorter than its row")
+    w = 8 if dtype.bits == 32 else 4
+
+    def block(i: Val, j: Val) -> None:
+        rows = [vectors.load(_element(f, source, lds, _plus(i, r), j, dtype), dtype.of(w)) for r in range(w)]
+        for r, v in enumerate(_turn(f, rows)):
+            vectors.store(v, _element(f, goal, ldg, _plus(j, r), i, dtype))
+
+    def one(i: Val, j: Val) -> None:
+        f.store(f.load(_element(f, source, lds, i, j, dtype), dtype), _element(f, goal, ldg, j, i, dtype))
+
+    mw, nw = m // w * w, n // w * w
+    f.loop(0, mw, w, lambda i, _: f.loop(0, nw, w, lambda j, _: block(i, j)) and None)
+    f.loop(0, m, 1, lambda i, _: f.loop(nw, n, 1, lambda j, _: one(i, j)) and None)
+    f.loop(mw, m, 1, lambda i, _: f.loop(0, nw, 1, lambda j, _: one(i, j)) and None)
+
+
+def _element(f: Function, base: Val, ld: int, i: Val, j: Val, dtype: Type) -> Val:
+    return f.offset(f.offset(base, _times(i, ld), dtype), j, dtype)
+
+
+def _turn(f: Function, rows: list[Val]) -> list[Val]:
+    """Transpose a square of vectors by exchanging halves, quarters, ..."""
+    w, v, d = len(rows), list(rows), len(rows) // 2
+    while d:
+        for r in range(w):
+            if not r & d:
+                low = [k if not k & d else w + k - d for k in range(w)]
+                high = [k + d if not k & d else w + k for k in range(w)]
+                v[r], v[r + d] = f.shuffle(v[r], v[r + d], low), f.shuffle(v[r], v[r + d], high)
+        d //= 2
+    return v
