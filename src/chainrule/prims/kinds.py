@@ -29,6 +29,8 @@ from chainrule.ir.graph import Lit, Params, number
 from chainrule.ir.types import ArrayType
 
 Partial = Callable[..., "Value | float"]
+Unary = Callable[[Value, Value], "Value | float"]
+Binary = Callable[[Value, Value, Value], "Value | float"]
 
 
 def zeros(t: ArrayType) -> Value:
@@ -125,9 +127,11 @@ def batch_pointwise(row: Callable[[], Row]) -> BatchRule:
 # --- the kinds --------------------------------------------------------------------------------------------------------
 
 
-def _elementwise(
+def elementwise(
     name: str, kind: str, value: Callable[..., Any], partials: Sequence[Partial], notation: str, python: str, **columns: Any
 ) -> Row:
+    """Any number of arguments: write one partial derivative for each, as functions of the arguments and the value."""
+
     def jvp(xs: Sequence[Value], dxs: Sequence[Tangent], ys: Sequence[Value], p: Params) -> Sequence[Tangent]:
         dy: Tangent = Zero(ys[0].type)
         for partial, dx in zip(partials, dxs, strict=True):
@@ -139,29 +143,62 @@ def _elementwise(
     on = (on,) if isinstance(on, Interval) else tuple(on)
     row = Row(
         name=name, kind=kind, value=value, type=loop_type(value), jvp=jvp, batch=batch_pointwise(lambda: row),
-        arity=len(partials), notation=notation, python=python or f"np.{name}", pointwise=True, partials=tuple(partials),
+        arity=len(partials), notation=notation, python=python or _source(name, value), pointwise=True, partials=tuple(partials),
         on=on or (LINE,) * len(partials), **columns,
     )  # fmt: skip
     return row
 
 
+def _source(name: str, value: Callable[..., Any]) -> str:
+    """What the function is called by those who write NumPy."""
+    return f"np.{name}" if getattr(np, name, None) is value else f"scipy.special.{name}"
+
+
 def unary(
-    name: str, value: Callable[..., Any], d: Partial, notation: str, *, python: str = "", monotone: int | None = None, **columns: Any
+    name: str,
+    value: Callable[..., Any],
+    d: Unary,
+    notation: str,
+    *,
+    python: str = "",
+    monotone: int | None = None,
+    expansion: Callable[[Value], Value] | None = None,
+    **columns: Any,
 ) -> Row:
     """One argument: write dy/dx as a function of (x, y)."""
-    return _elementwise(name, "unary", value, (d,), notation, python, monotone=(monotone,), **columns)
+    return elementwise(name, "unary", value, (d,), notation, python, monotone=(monotone,), expansion=expansion, **columns)
 
 
 def binary(
-    name: str, value: Callable[..., Any], d: tuple[Partial, Partial], notation: str, *, python: str = "", **columns: Any
+    name: str,
+    value: Callable[..., Any],
+    d: tuple[Binary, Binary],
+    notation: str,
+    *,
+    python: str = "",
+    expansion: Callable[[Value, Value], Value] | None = None,
+    **columns: Any,
 ) -> Row:
     """Two arguments: write (dz/dx, dz/dy), each as a function of (x, y, z)."""
-    return _elementwise(name, "binary", value, d, notation, python, **columns)
+    return elementwise(name, "binary", value, d, notation, python, expansion=expansion, **columns)
 
 
-def flat(name: str, value: Callable[..., Any], notation: str, *, arity: int = 1, python: str = "", **columns: Any) -> Row:
+def flat(
+    name: str,
+    value: Callable[..., Any],
+    notation: str,
+    *,
+    arity: int = 1,
+    python: str = "",
+    expansion: Callable[[Value, Value], Value] | None = None,
+    **columns: Any,
+) -> Row:
     """Constant between jumps: the derivative is zero wherever there is one."""
-    return _elementwise(name, "flat", value, (lambda *_: 0.0,) * arity, notation, python, **columns)
+    return elementwise(name, "flat", value, (_nothing,) * arity, notation, python, expansion=expansion, **columns)
+
+
+def _nothing(*_: Value) -> float:
+    return 0.0
 
 
 def linear(

@@ -7,26 +7,105 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule import errors
-from chainrule.build.row import Operand, Tangent, Unknown, Zero
+from chainrule.build.row import LINE, NONZERO, Operand, Row, Tangent, Unknown, Zero
 from chainrule.build.value import Value
-from chainrule.build.row import Row
 from chainrule.ir.graph import Params
 from chainrule.ir.types import ArrayType
-from chainrule.prims.kinds import batch_pointwise, dense, flat, zeros
+from chainrule.prims.kinds import Partial, batch_pointwise, binary, constant, dense, flat, unary, zeros
+
+
+def either(c: Value, yes: Value | float, no: Value | float, like: Value) -> Value:
+    """`yes` where `c` holds, `no` elsewhere; numbers take the type of `like`."""
+    first, second = (x if isinstance(x, Value) else constant(x, like.type) for x in (yes, no))
+    return select(c, first, second)
+
+
+def _share(x: Value, y: Value, first: Value) -> Value:
+    """1 where `first` (x < y or x > y) holds, 1/2 at a tie, 0 elsewhere."""
+    return either(eq(x, y), 0.5, either(first, 1.0, 0.0, like=x), like=x)
+
+
+def _same_sign(x: Value, y: Value) -> Value:
+    return either(eq(signbit(x), signbit(y)), 1.0, -1.0, like=x)
+
+
+def nowhere(why: str) -> Partial:
+    """In place of a partial derivative that does not exist or that nobody knows: an error that says why."""
+
+    def partial(*_: Value) -> Value:
+        raise errors.NotDifferentiableError(why)
+
+    return partial
+
+
+_TIE = "where the arguments are equal each has the derivative 1/2, the mean of the two one-sided ones"
+_STEP = "0 at the jumps too"
+_NAN = "a NaN operand has the derivative 0"
 
 # fmt: off
-eq = flat("eq", np.equal,         "{0} = {1}",     arity=2, level=1, python="{0} == {1}", native="eq")
-ne = flat("ne", np.not_equal,     r"{0} \ne {1}",  arity=2, level=1, python="{0} != {1}", native="ne")
-lt = flat("lt", np.less,          "{0} < {1}",     arity=2, level=1, python="{0} < {1}",  native="lt")
-le = flat("le", np.less_equal,    r"{0} \le {1}",  arity=2, level=1, python="{0} <= {1}", native="le")
-gt = flat("gt", np.greater,       "{0} > {1}",     arity=2, level=1, python="{0} > {1}",  native="gt")
-ge = flat("ge", np.greater_equal, r"{0} \ge {1}",  arity=2, level=1, python="{0} >= {1}", native="ge")
+#            name      value               notation                                   what it is
+eq = flat("eq",        np.equal,           "{0} = {1}",     arity=2, level=1, python="{0} == {1}", native="eq", kink=_STEP)
+ne = flat("ne",        np.not_equal,       r"{0} \ne {1}",  arity=2, level=1, python="{0} != {1}", native="ne", kink=_STEP)
+lt = flat("lt",        np.less,            "{0} < {1}",     arity=2, level=1, python="{0} < {1}",  native="lt", kink=_STEP)
+le = flat("le",        np.less_equal,      r"{0} \le {1}",  arity=2, level=1, python="{0} <= {1}", native="le", kink=_STEP)
+gt = flat("gt",        np.greater,         "{0} > {1}",     arity=2, level=1, python="{0} > {1}",  native="gt", kink=_STEP)
+ge = flat("ge",        np.greater_equal,   r"{0} \ge {1}",  arity=2, level=1, python="{0} >= {1}", native="ge", kink=_STEP)
+
+bitand = flat("bitand", np.bitwise_and,    r"{0} \wedge {1}", arity=2, level=1, python="{0} & {1}", native="bitand")
+bitor  = flat("bitor",  np.bitwise_or,     r"{0} \vee {1}",   arity=2, level=1, python="{0} | {1}", native="bitor")
+bitxor = flat("bitxor", np.bitwise_xor,    r"{0} \oplus {1}", arity=2, level=1, python="{0} ^ {1}", native="bitxor")
+invert = flat("invert", np.invert,         r"\lnot {0}",      level=7, python="~{0}",     native="invert")
+lshift = flat("lshift", np.left_shift,     r"{0} \ll {1}",    arity=2, level=1, python="{0} << {1}", native="lshift")
+rshift = flat("rshift", np.right_shift,    r"{0} \gg {1}",    arity=2, level=1, python="{0} >> {1}", native="rshift")
+
+isnan    = flat("isnan",    np.isnan,      r"\operatorname{{isnan}}({0})",    native="isnan")
+isinf    = flat("isinf",    np.isinf,      r"\operatorname{{isinf}}({0})",    native="isinf")
+isfinite = flat("isfinite", np.isfinite,   r"\operatorname{{isfinite}}({0})", native="isfinite")
+signbit  = flat("signbit",  np.signbit,    r"\operatorname{{signbit}}({0})",  native="signbit", kink=_STEP)
+
+sign     = flat("sign",     np.sign,       r"\operatorname{{sign}}({0})", native="sign", kink=_STEP, monotone=(1,))
+floor    = flat("floor",    np.floor,      r"\left\lfloor {0} \right\rfloor", level=9, native="floor", kink=_STEP, monotone=(1,))
+ceil     = flat("ceil",     np.ceil,       r"\left\lceil {0} \right\rceil",   level=9, native="ceil",  kink=_STEP, monotone=(1,))
+trunc    = flat("trunc",    np.trunc,      r"\operatorname{{trunc}}({0})", native="trunc", kink=_STEP, monotone=(1,))
+rint     = flat("rint",     np.rint,       r"\operatorname{{round}}({0})", native="rint",  kink=_STEP, monotone=(1,))
+floordiv = flat("floordiv", np.floor_divide, r"\left\lfloor {0} / {1} \right\rfloor", arity=2, level=9, python="{0} // {1}", on=(LINE, NONZERO), kink=_STEP,
+                expansion=lambda x, y: floor(x / y))
+
+#             name       value          derivative(s)                           notation
+abs       = unary("abs", np.absolute,   lambda x, y: sign(x),                   r"\left|{0}\right|", level=9, native="abs", curvature="convex",
+                  kink="0 at 0, the mean of the one-sided derivatives -1 and 1")
+maximum   = binary("maximum", np.maximum, (lambda x, y, z: _share(x, y, gt(x, y)),
+                                           lambda x, y, z: _share(y, x, gt(y, x))), r"\max({0}, {1})", native="maximum", curvature="convex", monotone=(1, 1),
+                   kink=f"{_TIE}; so max(x, 0) has 1/2 at 0; {_NAN}")
+minimum   = binary("minimum", np.minimum, (lambda x, y, z: _share(x, y, lt(x, y)),
+                                           lambda x, y, z: _share(y, x, lt(y, x))), r"\min({0}, {1})", native="minimum", curvature="concave", monotone=(1, 1),
+                   kink=f"{_TIE}; {_NAN}")
+fmax      = binary("fmax", np.fmax, (lambda x, y, z: _share(x, y, bitor(gt(x, y), isnan(y))),
+                                     lambda x, y, z: _share(y, x, bitor(gt(y, x), isnan(x)))), r"\operatorname{{fmax}}({0}, {1})", monotone=(1, 1), kink=f"{_TIE}; beside a NaN the other has 1",
+                   expansion=lambda x, y: select(isnan(x), y, select(isnan(y), x, maximum(x, y))))
+fmin      = binary("fmin", np.fmin, (lambda x, y, z: _share(x, y, bitor(lt(x, y), isnan(y))),
+                                     lambda x, y, z: _share(y, x, bitor(lt(y, x), isnan(x)))), r"\operatorname{{fmin}}({0}, {1})", monotone=(1, 1), kink=f"{_TIE}; beside a NaN the other has 1",
+                   expansion=lambda x, y: select(isnan(x), y, select(isnan(y), x, minimum(x, y))))
+heaviside = binary("heaviside", np.heaviside, (lambda x, h, y: 0.0,
+                                               lambda x, h, y: either(eq(x, zeros(x.type)), 1.0, 0.0, like=x)), r"\operatorname{{H}}({0})", kink="0 at the jump too", source="DLMF 1.16.13",
+                   expansion=lambda x, h: either(lt(x, zeros(x.type)), 0.0, either(gt(x, zeros(x.type)), 1.0, either(isnan(x), x, h, like=x), like=x), like=x))
+copysign  = binary("copysign", np.copysign, (lambda x, y, z: _same_sign(x, y),
+                                             lambda x, y, z: 0.0), r"\left|{0}\right| \operatorname{{sign}}({1})", level=5, native="copysign",
+                   kink="at 0 the sign bits of both arguments decide, as everywhere; the jump in the second argument counts as 0")
+remainder = binary("remainder", np.remainder, (lambda x, y, z: 1.0,
+                                               lambda x, y, z: -floordiv(x, y)), r"{0} \bmod {1}", level=5, python="{0} % {1}", on=(LINE, NONZERO),
+                   kink="at multiples of y the derivative from the side of the chosen quotient", expansion=lambda x, y: x - floor(x / y) * y)
+fmod      = binary("fmod", np.fmod,  (lambda x, y, z: 1.0,
+                                      lambda x, y, z: rint((z - x) / y)), r"\operatorname{{fmod}}({0}, {1})", on=(LINE, NONZERO),
+                   kink="at multiples of y the derivative from the side of the chosen quotient", expansion=lambda x, y: x - trunc(x / y) * y)
 # fmt: on
 
 
 def _select_type(ts: Sequence[ArrayType], p: Params) -> Sequence[ArrayType]:
     if not (ts[0].shape == ts[1].shape == ts[2].shape):
         raise errors.ShapeError(f"a choice met shapes {', '.join(map(str, ts))}")
+    if ts[0].dtype.kind != "b" or ts[1].dtype != ts[2].dtype:
+        raise errors.DtypeError(f"a choice needs a condition and two branches of one dtype, and met {', '.join(map(str, ts))}")
     return (ts[1],)
 
 
