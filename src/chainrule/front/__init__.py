@@ -6,6 +6,6 @@ ufuncs, functions and methods with what it defines.
 
 from __future__ import annotations
 
-from chainrule.front import arithmetic, choosing, products, reductions, shaping
+from chainrule.front import arithmetic, choosing, creation, indexing, numeric, products, reductions, shaping, statistics
 
-__all__ = ["arithmetic", "choosing", "products", "reductions", "shaping"]
+__all__ = ["arithmetic", "choosing", "creation", "indexing", "numeric", "products", "reductions", "shaping", "statistics"]

@@ -40,13 +40,16 @@ def value(x: Any) -> Value:
 
 
 def _array(x: Any) -> Any:
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "biufc":
         return x if isinstance(x, np.ndarray) else np.asarray(x)
     if isinstance(x, list | tuple) and _holds_value(x):  # pyright: ignore[reportUnknownArgumentType]
         raise errors.ConversionError.about(x, "np.array")
-    a = np.asarray(x)
+    try:
+        a = np.asarray(x)
+    except ValueError:
+        raise errors.DtypeError.of(x) from None
     if a.dtype.kind not in "biufc":
-        raise errors.DtypeError(f"{x!r} is not a number or an array of numbers")
+        raise errors.DtypeError.of(x)
     return a
 
 
@@ -61,6 +64,17 @@ def stacked(x: Any) -> Any:
     return x
 
 
+def array(x: Any) -> Value:
+    """Anything array-like, nested lists that hold traced values included, as one value."""
+    return x if type(x) is Value else value(stacked(x))
+
+
+def no_out(out: Any) -> None:
+    """Results are new values: there is nothing to write them into."""
+    if out is not None and not (type(out) is tuple and all(x is None for x in out)):  # pyright: ignore[reportUnknownVariableType]
+        raise errors.InPlaceError.about(out, "out")
+
+
 # --- shapes -----------------------------------------------------------------------------------------------------------------
 
 
@@ -72,7 +86,7 @@ def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
-        raise errors.ShapeError(f"shapes {' and '.join(map(str, shapes))} do not broadcast") from None
+        raise errors.ShapeError.broadcasting(shapes) from None
 
 
 def broadcast(x: Value, shape: tuple[int, ...]) -> Value:
@@ -108,10 +122,10 @@ def axis_tuple(axis: Any, ndim: int) -> tuple[int, ...]:
     for a in axes:
         k = a.__index__()
         if not -ndim <= k < ndim:
-            raise np.exceptions.AxisError(k, ndim)
+            raise errors.AxisError.of(k, ndim)
         out.append(k % ndim)
     if len(set(out)) != len(out):
-        raise ValueError("duplicate value in 'axis'")
+        raise errors.AxisError.repeated()
     return tuple(sorted(out))
 
 
@@ -146,9 +160,11 @@ class Elementwise:
         return self.general(*xs, **kwargs)
 
     def general(self, *xs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: Any = None, **kwargs: Any) -> Value:
-        if out is not None or where is not True or kwargs:
-            raise errors.InPlaceError.about(self.ufunc, "out")
-        b = current()
+        no_out(out)
+        given = {"where": where is not True, "casting": casting not in (None, "same_kind"), **dict.fromkeys(kwargs, True)}
+        if any(given.values()):
+            raise errors.UnsupportedArgumentError.about(self.ufunc, [k for k, v in given.items() if v], ["dtype"])
+        b = current(xs)
         kinds: list[Any] = []
         shapes: list[tuple[int, ...]] = []
         operands: list[Any] = []
