@@ -13,7 +13,7 @@ from chainrule.build.tree import flatten, paths
 from chainrule.calls import traced
 from chainrule.ir import graph as ir
 from chainrule.ir.graph import Var
-from chainrule.transform.tidy import tidy
+from chainrule.transform.simplify import simplify
 
 
 class Graph(ir.Graph):
@@ -109,7 +109,7 @@ def trace(f: Callable[..., Any]) -> Callable[..., Graph]:
                 v.hint = hint
             return f(*handles, **kwargs)
 
-        return Graph.of(tidy(traced(called, args, {}, range(len(args)), name="trace").graph))
+        return Graph.of(simplify(traced(called, args, {}, range(len(args)), name="trace").graph))
 
     return graph
 

@@ -46,8 +46,8 @@ def text(h: Hint | None) -> str | None:
 
 
 def settle(g: Graph) -> None:
-    """Let each value written by the user's code be called after where it was written, unless more was written for the same line."""
-    for e, after in zip(g.eqns, (*g.eqns[1:], None), strict=True):
+    """Let each value that the user's code wrote be called after where it was written, the last one where several were."""
+    for e, after in zip(g.eqns, (*g.eqns[1:], None), strict=False):
         if e.outs[0].hint is None:
             last = after is None or after.where != e.where
             for v in e.outs:

@@ -25,7 +25,7 @@ def lit_text(a: Lit) -> str:
 def param_text(p: Any) -> str:
     """A parameter of an equation in a few words."""
     if isinstance(p, np.dtype):
-        return short(p)
+        return short(np.dtype(p))  # pyright: ignore[reportUnknownArgumentType]
     if callable(p):
         return getattr(p, "__name__", "function")
     return str(p)

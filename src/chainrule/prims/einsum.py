@@ -92,7 +92,9 @@ def _matmul(
     shape_out = tuple(size[x] for x in batch + free_a + free_b)
     flat = batch + free_a + free_b
     order_out = tuple(flat.index(x) for x in out)
-    prepare_a, prepare_b = _viewed(order_a, shape_a), _viewed(order_b, shape_b)
+    one = len(summed) == 1
+    prepare_a = _viewed(order_a, shape_a, one and len(free_a) == 1)
+    prepare_b = _viewed(order_b, shape_b, one and len(free_b) == 1)
     finish = _finished(shape_out, order_out)
 
     def run(x: Array, y: Array) -> Array:
@@ -101,12 +103,12 @@ def _matmul(
     return (lambda y, x: run(x, y)) if swap else run
 
 
-def _viewed(order: tuple[int, ...], shape: tuple[int, ...]) -> Callable[[Array], Array]:
+def _viewed(order: tuple[int, ...], shape: tuple[int, ...], matrix: bool) -> Callable[[Array], Array]:
+    """The operand as a (batch of) matrix; `matrix` says that it is one once its axes are in order."""
     straight = order == tuple(range(len(order)))
-    same_rank = len(order) == len(shape)
     if straight:
-        return (lambda x: x) if same_rank else (lambda x: x.reshape(shape))
-    return (lambda x: x.transpose(order)) if same_rank else (lambda x: x.transpose(order).reshape(shape))
+        return (lambda x: x) if matrix else (lambda x: x.reshape(shape))
+    return (lambda x: x.transpose(order)) if matrix else (lambda x: x.transpose(order).reshape(shape))
 
 
 def _finished(shape: tuple[int, ...], order: tuple[int, ...]) -> Callable[[Array], Array]:

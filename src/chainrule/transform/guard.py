@@ -13,6 +13,7 @@ from chainrule.build.builder import Builder
 from chainrule.build.row import LINE, Interval
 from chainrule.build.value import Value
 from chainrule.ir.graph import Atom, Eqn, Graph, Var
+from chainrule.ir.hints import settle
 from chainrule.prims import TABLE
 from chainrule.prims.kinds import constant
 from chainrule.prims.kinked import select
@@ -29,6 +30,7 @@ def guard(g: Graph) -> Graph:
     if not at_risk:
         return g
     order = _conditions_first(g, {k: chosen[k] for k in at_risk})
+    settle(g)
     with Builder().here() as b:
         env: Env = {v: same_input(b, v) for v in g.ins}
         for k in order:

@@ -16,9 +16,10 @@ from typing import Any
 from chainrule.build.builder import Builder
 from chainrule.build.value import Value
 from chainrule.ir.graph import Atom, Eqn, Graph, Lit, Var
+from chainrule.ir.hints import settle
 from chainrule.prims import TABLE
 from chainrule.prims.kinds import constant
-from chainrule.transform.rebuild import Env, replay, same_input, value_of
+from chainrule.transform.rebuild import Env, call, replay, same_input, value_of
 
 Bound = dict[str, Atom]
 Condition = Callable[[Bound], bool]
@@ -124,6 +125,7 @@ def rewrite(g: Graph, rules: Sequence[Rule]) -> Graph:
     made = {v: e for e in g.eqns for v in e.outs}
     if not any(_found(e, by_row, made) for e in g.eqns if e.prim in by_row):
         return g
+    settle(g)
     with Builder().here() as b:
         env: Env = {v: same_input(b, v) for v in g.ins}
         new: dict[Var, Eqn] = {}
@@ -132,7 +134,9 @@ def rewrite(g: Graph, rules: Sequence[Rule]) -> Graph:
             before = len(b.eqns)
             ys = _rewritten(b, e, ins, by_row, new) or replay(b, e, ins)
             new.update((v, q) for q in b.eqns[before:] for v in q.outs)
-            env.update(zip(e.outs, ys, strict=True))
+            for v, y in zip(e.outs, ys, strict=True):
+                call(y, v.hint)
+                env[v] = y
         b.where = None
         return b.finish([value_of(b, env, a) for a in g.outs])
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from chainrule.build.builder import Builder
 from chainrule.build.value import Value
 from chainrule.ir.graph import Atom, Eqn, Graph, Lit, Var
+from chainrule.ir.hints import settle
 from chainrule.prims.linear import contract, letters_of, reshape
-from chainrule.transform.rebuild import Env, replay, same_input, value_of
+from chainrule.transform.rebuild import Env, call, replay, same_input, value_of
 from chainrule.transform.rules import rewrite, rule
 from chainrule.transform.tidy import tidy
 
@@ -55,6 +56,7 @@ def structural(g: Graph) -> Graph:
     """Permutations folded into the products around them, reshapes and casts of reshapes and casts done once."""
     if not any(e.prim in _FOLDS for e in g.eqns):
         return g
+    settle(g)
     with Builder().here() as b:
         env: Env = {v: same_input(b, v) for v in g.ins}
         made: dict[Var, Eqn] = {}
@@ -65,7 +67,9 @@ def structural(g: Graph) -> Graph:
             y = _folded(b, e, ins, made)
             ys = replay(b, e, ins) if y is None else (y,)
             made.update((v, q) for q in b.eqns[before:] for v in q.outs)
-            env.update(zip(e.outs, ys, strict=True))
+            for v, y in zip(e.outs, ys, strict=True):
+                call(y, v.hint)
+                env[v] = y
         b.where = None
         return b.finish([value_of(b, env, a) for a in g.outs])
 
@@ -121,7 +125,14 @@ def _fold_cast(b: Builder, e: Eqn, ins: Sequence[Value], made: dict[Var, Eqn]) -
     return ins[0] if ins[0].dtype == e.params["dtype"] else None
 
 
+def _fold_spread(b: Builder, e: Eqn, ins: Sequence[Value], made: dict[Var, Eqn]) -> Value | None:
+    """One number for all elements needs no broadcasting."""
+    a = ins[0].atom
+    return b.constant(a.value, e.params["shape"]) if isinstance(a, Lit) and a.splat else None
+
+
 _FOLDS: dict[str, Callable[[Builder, Eqn, Sequence[Value], dict[Var, Eqn]], Value | None]] = {
+    "spread": _fold_spread,
     "contract": _fold_contract,
     "reshape": _fold_reshape,
     "cast": _fold_cast,
