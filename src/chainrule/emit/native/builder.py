@@ -392,6 +392,22 @@ class Function:
         self.label(out)
         return phis
 
+    def do_while(self, body: Callable[[list[Val]], tuple[Val, Sequence[Val]]], carry: Sequence[Val] = ()) -> list[Val]:
+        """`do: again, carry = body(carry); while again`; returns the last values."""
+        top, out, before = self.fresh("top"), self.fresh("out"), self.block
+        self.branch(top)
+        self.label(top)
+        phis = [Val(self, f"%{self.fresh('c')}", c.type) for c in carry]
+        at = len(self.lines)
+        again, new = body(phis)
+        self.lines[at:at] = [
+            f"  {phi.ref} = phi {phi.type} [{old.ref}, %{before}], [{value.ref}, %{self.block}]"
+            for phi, old, value in zip(phis, carry, new, strict=True)
+        ]
+        self.branch_if(again, top, out)
+        self.label(out)
+        return list(new)
+
     def when(self, condition: Val, then: Callable[[], Sequence[Val] | None], otherwise: Sequence[Val] = ()) -> list[Val]:
         """`if condition: values = then()`, else the values given."""
         yes, out, before = self.fresh("then"), self.fresh("join"), self.block
