@@ -41,6 +41,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         array([0.   , 0.786, 0.84 ])
     """
 
+    @errors.boundary
     @wraps(f)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, spec = flatten(args)

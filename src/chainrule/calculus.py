@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import errors
-from chainrule.build.tree import flatten, unflatten
+from chainrule.build.tree import flatten, leaf_paths, unflatten
 from chainrule.build.value import Value
 from chainrule.calls import Traced, apply, differentiable, own, reverse, traced, write
 from chainrule.ir.graph import Graph
@@ -24,6 +24,7 @@ Argnums = int | Sequence[int]
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """The function x -> (f(x), df/dx)."""
 
+    @errors.boundary
     @wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         t = traced(f, args, kwargs, argnums, name="grad", has_aux=has_aux, check=differentiable)
@@ -37,8 +38,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 def _scalar(t: Traced) -> Value:
     """The one output of a function to be differentiated, a number."""
     if len(t.outs) != 1 or t.outs[0].shape != ():
-        shapes = ", ".join(str(x.type) for x in t.outs)
-        raise errors.NonScalarError(f"{t.name} needs a function that returns one number, this one returned {shapes}")
+        raise errors.NonScalarError.of(t.name, [x.type for x in t.outs])
     if not t.outs[0].type.inexact:
         raise errors.NotDifferentiableError(f"{t.name}: the function returned {t.outs[0].type}, which has no derivative")
     return t.outs[0]
@@ -65,6 +65,7 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """The gradient of a function that returns one number."""
     both = value_and_grad(f, argnums, has_aux)
 
+    @errors.boundary
     @wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         y, g = both(*args, **kwargs)
@@ -73,11 +74,13 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     return gradient
 
 
+@errors.boundary
 def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     """The value of f, and the function that pulls a cotangent of it back to the arguments."""
     t = traced(f, primals, {}, range(len(primals)), name="vjp", has_aux=has_aux, check=differentiable)
     y = _value(t)
 
+    @errors.boundary
     def pull(ct: Any) -> Any:
         cts = _like(t.out_spec, t.outs, ct, "vjp")
         return t.arguments(reverse(t, cts)[1])
@@ -93,7 +96,7 @@ def _like(spec: Any, outs: Sequence[Any], tree: Any, name: str) -> list[Any]:
     """The leaves of `tree`, which must look like `outs`."""
     leaves, got = flatten(tree)
     if got != spec or len(leaves) != len(outs):
-        raise errors.TreeError(f"{name}: a container like {spec} is needed, and {got} was given")
+        raise errors.TreeError.differ(name, leaf_paths(spec), leaf_paths(got))
     out: list[Any] = []
     for x, like in zip(leaves, outs, strict=True):
         x = x if isinstance(x, Value) else np.asarray(x, like.dtype)
@@ -103,6 +106,7 @@ def _like(spec: Any, outs: Sequence[Any], tree: Any, name: str) -> list[Any]:
     return out
 
 
+@errors.boundary
 def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """The value of f, and its derivative along `tangents`."""
     t = traced(f, primals, {}, range(len(primals)), name="jvp", check=differentiable)
@@ -114,6 +118,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
     return t.outputs(out[:n]), t.outputs(out[n:])
 
 
+@errors.boundary
 def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     """The value of f, and its derivative as a linear function of the tangents."""
     t = traced(f, primals, {}, range(len(primals)), name="linearize", check=differentiable)
@@ -121,6 +126,7 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     y = _value(t)
     inputs = [x if isinstance(x, Value) else np.asarray(x) for x in t.leaves]
 
+    @errors.boundary
     def linear(*tangents: Any) -> Any:
         dxs = _like(flatten(tuple(primals))[1], inputs, tangents, "linearize")
         return t.outputs(apply(t, ("jvp", tuple(t.wrt)), lambda g: jvp_graph(prepare(g), t.wrt), dxs)[n:])
@@ -133,6 +139,7 @@ def jacobian(f: Function, argnums: Argnums = 0, mode: str = "auto") -> Function:
     if mode not in ("auto", "forward", "reverse"):
         raise ValueError(f"mode is 'auto', 'forward' or 'reverse', not {mode!r}")
 
+    @errors.boundary
     @wraps(f)
     def matrix(*args: Any, **kwargs: Any) -> Any:
         t = traced(f, args, kwargs, argnums, name="jacobian", check=differentiable)
@@ -157,6 +164,7 @@ def hvp(f: Function) -> Function:
     """The function (x, v) -> (second derivative of f at x) times v, without forming the matrix."""
     gradient = grad(f)
 
+    @errors.boundary
     @wraps(f)
     def product(x: Any, v: Any, *args: Any) -> Any:
         return jvp(lambda z: gradient(z, *args), (x,), (v,))[1]

@@ -20,6 +20,7 @@ from chainrule.build.builder import Builder, current_or_none
 from chainrule.build.tree import flatten, unflatten
 from chainrule.build.value import Value
 from chainrule.emit.numpy import Program, evaluate
+from chainrule.emit.watch import Watched, WatchedBuilder, watching
 from chainrule.front.operands import value
 from chainrule.ir.graph import Array, Graph, opened, structure
 from chainrule.ir.types import ArrayType, type_of
@@ -126,12 +127,14 @@ def traced(
     for k in t.argnums:
         if not -len(args) <= k < len(args):
             raise errors.TreeError(f"{name}: there is no argument {k}; the function was called with {len(args)}")
+        if args[k] is None and check is not None:
+            raise errors.DtypeError.of(None, name)
         leaves, spec = flatten(args[k])
         flat.append((k, leaves, spec))
     t.leaves = [x for _, leaves, _ in flat for x in leaves]
     t.in_specs = [spec for _, _, spec in flat]
     eager = values and (t.outer is None or t.outer.evaluate is not None) and _all_known(t.leaves)
-    t.builder = b = Builder(evaluate if eager else None, what=name)
+    t.builder = b = (WatchedBuilder if watching() else Builder)(evaluate if eager else None, what=name)
     with b.here():
         for k, leaves, spec in flat:
             call_args[k] = unflatten(spec, [_input(b, x, name, check, eager) for x in leaves])
@@ -163,27 +166,31 @@ def _input(b: Builder, x: Any, name: str, check: Callable[[Any, str], None] | No
             check(x, name)
         return b.input(x.type, x.data if eager else None, x.weak, getattr(x.atom, "hint", None))
     weak = type(x) if type(x) in (float, int, complex) else None
-    a = np.asarray(x)
-    if a.dtype.kind not in "biufc":
-        raise errors.DtypeError(f"{name}: {x!r} is not a number or an array of numbers")
+    a = numbers(x, name)
     if check is not None:
         check(a, name)
     return b.input(type_of(a), a if eager else None, weak)
 
 
-def _output(x: Any, name: str) -> Value:
+def numbers(x: Any, name: str) -> Array:
+    """An argument as an array of numbers."""
     try:
-        return value(x)
-    except (errors.DtypeError, TypeError, ValueError) as e:
-        if isinstance(e, errors.ConversionError):
-            raise
-        raise errors.TreeError(f"{name}: the function returned {x!r}, which is not a number or an array of numbers") from None
+        a = np.asarray(x)
+    except ValueError:
+        raise errors.DtypeError.of(x, name) from None
+    if a.dtype.kind not in "biufc":
+        raise errors.DtypeError.of(x, name)
+    return a
+
+
+def _output(x: Any, name: str) -> Value:
+    return x if type(x) is Value else value(numbers(x, f"{name}, a result of the function"))
 
 
 def differentiable(x: Any, name: str) -> None:
     """Raise unless a derivative with respect to `x` makes sense."""
     if x.dtype.kind in "bui":
-        raise errors.IntegerArgumentError(f"{name}: a derivative with respect to {x.dtype.name} makes no sense; pass floats")
+        raise errors.IntegerArgumentError.of(name, x)
 
 
 # --- running -------------------------------------------------------------------------------------------------------------
@@ -222,6 +229,8 @@ def write(t: Traced, g: Graph, args: Sequence[Any]) -> list[Any]:
 
 def run(g: Graph, key: Any, transform: Transform, given: Sequence[Array], extra: Sequence[Any] = ()) -> list[Any]:
     """``transform(g)`` on arrays, its program remembered by the structure of `g`."""
+    if watching():
+        return owned(Watched(transform(g), str(key[0]))(*given, *map(np.asarray, extra)), given)
     shape, lits = structure(g)
     constants = [a.value for a in lits]
     args = [*given, *constants, *[np.asarray(x) for x in extra]]
@@ -235,6 +244,11 @@ def reverse(t: Traced, cts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     if t.outer is not None:
         out = apply(t, "vjp", lambda g: vjp(prepare(g), t.wrt), cts)
         return out[:n], out[n:]
+    if watching():
+        data = t.builder.data
+        back = Watched(tidy(vjp(prepare(t.graph), t.wrt)), t.name, t.graph.eqns, data)
+        out = back(*[data[v] for v in t.graph.ins], *map(np.asarray, cts))
+        return owned(out[:n], ()), owned(out[n:], ())
     shape, lits = structure(t.graph)
     entry: _Reverse = _programs.lookup(("reverse", tuple(t.wrt), shape), lambda: _Reverse(t, [a.value for a in lits], cts))
     return entry.run(t, [a.value for a in lits], cts)

@@ -14,6 +14,7 @@ from chainrule.build.tree import flatten, unflatten
 from chainrule.build.value import Value
 from chainrule.calls import Abstract, Cache, Traced, owned, traced, write
 from chainrule.emit.engines import ENGINES, Compiled, compile_graph
+from chainrule.emit.watch import Watched, watching
 from chainrule.ir.graph import Eqn, Graph, Lit, Var
 from chainrule.ir.types import ArrayType
 from chainrule.transform.tidy import tidy
@@ -36,6 +37,7 @@ class Jitted:
         self.cache = Cache()
         update_wrapper(self, f)
 
+    @errors.boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, key, spec, fixed = self._split(args, kwargs)
         if current_or_none() is not None:
@@ -44,6 +46,8 @@ class Jitted:
                 return t.outputs(write(t, t.graph, leaves))
         t, program = self.cache.lookup(key, lambda: self._compile(leaves, spec, fixed))
         arrays = [x if isinstance(x, _PLAIN) else np.asarray(x) for x in leaves]
+        if watching():
+            program = Watched(t.graph, "jit")
         return t.outputs(owned(program(*arrays), arrays))
 
     def trace(self, *args: Any, **kwargs: Any) -> Graph:

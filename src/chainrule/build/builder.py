@@ -138,14 +138,23 @@ def _all_splat(atoms: Sequence[Atom]) -> bool:
     return True
 
 
-def current() -> Builder:
-    """The builder that equations go to now."""
+def current(xs: Sequence[Any] = ()) -> Builder:
+    """The builder that equations on `xs` go to now."""
     b = CURRENT.get()
     if b is None:
-        raise errors.EscapedValueError.outside()
+        raise errors.EscapedValueError.outside(xs)
     return b
 
 
 def current_or_none() -> Builder | None:
     """The builder that equations go to now, if a function is being traced."""
     return CURRENT.get()
+
+
+def _transformed() -> Where | None:
+    """The user's place of the equation that is being transformed, if one is."""
+    b = CURRENT.get()
+    return None if b is None else b.where
+
+
+errors.locate_by(_transformed)

@@ -151,14 +151,14 @@ class Row:
         """Append this equation to the graph being built; for rows with one output."""
         b = CURRENT.get()
         if b is None:
-            raise errors.EscapedValueError.outside()
+            raise errors.EscapedValueError.outside(xs)
         return b.add(self, xs, params)[0]
 
     def all(self, *xs: Value, **params: Any) -> tuple[Value, ...]:
         """Append this equation; every output."""
         b = CURRENT.get()
         if b is None:
-            raise errors.EscapedValueError.outside()
+            raise errors.EscapedValueError.outside(xs)
         return b.add(self, xs, params)
 
     def __repr__(self) -> str:

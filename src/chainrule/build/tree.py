@@ -55,7 +55,12 @@ def unflatten(spec: Any, leaves: Sequence[Any]) -> Any:
 def paths(tree: Any) -> list[str]:
     """A name for each leaf: ``['layers'][0].weight``."""
     flatten(tree)
-    return [a.codify("", "") if hasattr(a, "codify") else "" for a in optree.tree_accessors(tree, namespace=NAMESPACE)]
+    return [a.codify("") if hasattr(a, "codify") else "" for a in optree.tree_accessors(tree, namespace=NAMESPACE)]
+
+
+def leaf_paths(spec: Any) -> list[str]:
+    """A name for each leaf of a structure: ``['layers'][0].weight``."""
+    return paths(unflatten(spec, range(spec.num_leaves)))
 
 
 def map_tree(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,18 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 """NumPy function -> what it means for traced values; filled by `chainrule.front`."""
 METHODS: dict[str, Callable[..., Any]] = {}
 """Name of an ndarray method -> what it means for traced values; filled by `chainrule.front`."""
+
+
+def _call(name: Any, handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call what a function means here; an argument that this lacks is an error that says so."""
+    try:
+        return handler(*args, **kwargs)
+    except TypeError:
+        accepted = signature(handler).parameters
+        unknown = [k for k in kwargs if k not in accepted]
+        if not unknown or any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+            raise
+        raise errors.UnsupportedArgumentError.about(name, unknown, accepted) from None
 
 
 class Value:
@@ -118,14 +131,14 @@ class Value:
             return METHODS["ufunc." + method](ufunc, *inputs, **kwargs) if "ufunc." + method in METHODS else NotImplemented
         handler = UFUNCS.get(ufunc)
         if handler is None:
-            raise errors.UnknownFunctionError.about(ufunc)
+            raise errors.UnknownFunctionError.about(ufunc, UFUNCS, FUNCTIONS)
         return handler(*inputs, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         handler = FUNCTIONS.get(func)
         if handler is None:
-            raise errors.UnknownFunctionError.about(func)
-        return handler(*args, **kwargs)
+            raise errors.UnknownFunctionError.about(func, UFUNCS, FUNCTIONS)
+        return _call(func, handler, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         raise errors.ConversionError.about(self, "np.asarray")
@@ -133,8 +146,10 @@ class Value:
     def __getattr__(self, name: str) -> Any:
         method = METHODS.get(name)
         if method is None:
-            raise errors.UnknownMethodError.about(name)
-        return lambda *args, **kwargs: method(self, *args, **kwargs)
+            if name.startswith("__"):
+                raise AttributeError(name)  # other libraries ask for their protocols
+            raise errors.UnknownMethodError.about(name, [*METHODS, *vars(Value)])
+        return lambda *args, **kwargs: _call(f"x.{name}", method, (self, *args), kwargs)
 
     # --- Python's operators -----------------------------------------------------------------------------------------
 
@@ -252,7 +267,7 @@ class Value:
         return METHODS["__getitem__"](self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise errors.InPlaceError.about(self, key)
+        raise errors.InPlaceError.about(self, key, value)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -291,7 +306,7 @@ class Value:
         return complex(self._leave("complex"))
 
     def __index__(self) -> int:
-        return self._leave("int").__index__()
+        return self._leave("index").__index__()
 
     def item(self, *args: int) -> Any:
         """The element as a Python number (for integers and booleans; a float would lose its derivative)."""

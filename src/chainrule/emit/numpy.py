@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chainrule.build.row import Row
+from chainrule.emit.watch import Watched, watching
 from chainrule.ir.graph import Array, Eqn, Graph, Lit, Params, Var
 from chainrule.prims import TABLE
 from chainrule.prims.einsum import plan
@@ -78,25 +79,29 @@ class Program:
         self.steps = _freed(steps, {r for r, _ in self.outs} | {r for r, _ in self.constants})
 
     def __call__(self, *args: Array) -> list[Array]:
+        with np.errstate(all="ignore"):
+            return self.run(args)
+
+    def run(self, args: Sequence[Array]) -> list[Array]:
+        """The outputs; the caller has silenced NumPy's warnings."""
         regs: list[Any] = [None] * self.registers
         regs[: self.inputs] = args
         for r, x in self.constants:
             regs[r] = x
-        with np.errstate(all="ignore"):
-            for kernel, ins, outs, single, dead in self.steps:
-                if len(ins) == 2:
-                    y = kernel(regs[ins[0]], regs[ins[1]])
-                elif len(ins) == 1:
-                    y = kernel(regs[ins[0]])
-                else:
-                    y = kernel(*[regs[i] for i in ins])
-                if single:
-                    regs[outs[0]] = y
-                else:
-                    for r, z in zip(outs, y, strict=True):
-                        regs[r] = z
-                for r in dead:
-                    regs[r] = None
+        for kernel, ins, outs, single, dead in self.steps:
+            if len(ins) == 2:
+                y = kernel(regs[ins[0]], regs[ins[1]])
+            elif len(ins) == 1:
+                y = kernel(regs[ins[0]])
+            else:
+                y = kernel(*[regs[i] for i in ins])
+            if single:
+                regs[outs[0]] = y
+            else:
+                for r, z in zip(outs, y, strict=True):
+                    regs[r] = z
+            for r in dead:
+                regs[r] = None
         return [_whole(regs[r], shape) for r, shape in self.outs]
 
 
@@ -157,8 +162,10 @@ def _widened(kernel: Kernel, shapes: Sequence[tuple[int, ...]]) -> Kernel:
 _programs: WeakKeyDictionary[Graph, Program] = WeakKeyDictionary()
 
 
-def compiled(g: Graph) -> Program:
+def compiled(g: Graph) -> Program | Watched:
     """The program of a graph, made once."""
+    if watching():
+        return Watched(g)
     p = _programs.get(g)
     if p is None:
         p = _programs[g] = Program(g)

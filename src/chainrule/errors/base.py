@@ -58,7 +58,9 @@ class ChainruleError(Exception):
         equation = where or next((found for f in _equation if (found := f()) is not None), None)
         frame = user_frame()
         self.where = equation or point(frame) or here()
-        self._doing = self.doing or ("While differentiating" if equation else "While tracing" if within_chainrule(frame) else "In")
+        self._doing = self.doing or (
+            "While differentiating" if equation else "While tracing" if within_chainrule(frame) else "In"
+        )
         self._spot: Spot | None = None
 
     @property

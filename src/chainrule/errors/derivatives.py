@@ -82,7 +82,7 @@ class IntegerArgumentError(ChainruleError, TypeError):
     @classmethod
     def of(cls, name: str, x: Any) -> IntegerArgumentError:
         """An argument with an integer or boolean dtype."""
-        e = cls(f"{name}: an argument is of dtype {x.dtype.name}, shape {x.shape}; a derivative needs numbers that can change a little.")
+        e = cls(f"{name}: an argument is of dtype {x.dtype.name}, shape {x.shape}; a derivative is about small changes.")
         e.fix = _as_float(expression(e.where))
         e.needed = "" if e.fix else "Pass floats: 3.0 instead of 3, x.astype(float) instead of x."
         return e
@@ -166,15 +166,18 @@ class NonFiniteError(ChainruleError, FloatingPointError):
     doing = "While computing"
 
     @classmethod
-    def made(cls, what: str, bad: Any, inputs: Sequence[Any], where: Where | None) -> NonFiniteError:
-        """An operation, where its result `bad` is NaN, and what it was given."""
+    def made(cls, what: str, bad: Any, inputs: Sequence[Any], where: Where | None, because: str = "") -> NonFiniteError:
+        """An operation, where its result is NaN, what it was given, and what more there is to say."""
         e = cls(where=where)
-        x = expression(where)
+        x = expression(e.where)
         nodes = x.operands(len(inputs)) if x is not None else None
-        names = [x.of(n) for n in nodes] if x is not None and nodes is not None else [f"input {k + 1}" for k in range(len(inputs))]
+        numbered = [f"input {k + 1}" for k in range(len(inputs))]
+        names = [x.of(n) for n in nodes] if x is not None and nodes is not None else numbered
         at = tuple([int(k) for k in np.argwhere(bad)[0]])
         e.seen = f"{what} made NaN{_count(bad, at)}."
-        e.needed = "\n".join([_range(n, v, at, bad.shape) for n, v in zip(names, inputs, strict=True)])
+        e.needed = "\n".join(
+            [*[_range(n, v, at, bad.shape) for n, v in zip(names, inputs, strict=True)], *filter(None, [because])]
+        )
         e.args = (e.seen,)
         return e
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from chainrule.ir.where import Where, is_internal
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_FRONT = _PACKAGE + "front" + os.sep
 _EXAMPLES = _PACKAGE + "study" + os.sep
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 
@@ -93,6 +94,8 @@ def hide(e: BaseException, deliberate: bool) -> None:
     if os.environ.get("CHAINRULE_ERRORS") == "full":
         return
     entries = _entries(e.__traceback__)
+    if entries and isinstance(e, ValueError | IndexError):  # what NumPy would raise here, raised in its place
+        deliberate = deliberate or entries[-1].tb_frame.f_code.co_filename.startswith(_FRONT)
     if not deliberate and entries and _ours(entries[-1].tb_frame.f_code):
         return
     e.__traceback__ = _theirs(e.__traceback__)
@@ -108,7 +111,12 @@ def boundary(f: _Callable) -> _Callable:
     @wraps(f)
     def public(*args: Any, **kwargs: Any) -> Any:
         try:
-            return f(*args, **kwargs)
+            try:
+                return f(*args, **kwargs)
+            except (TypeError, ValueError) as e:
+                if isinstance(e.__cause__, ChainruleError):  # NumPy has wrapped it
+                    raise e.__cause__.with_traceback(e.__traceback__) from None
+                raise
         except Exception as e:
             hide(e, isinstance(e, ChainruleError))
             raise  # a bare raise adds no entry for this frame

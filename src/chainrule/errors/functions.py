@@ -139,7 +139,10 @@ class UnknownMethodError(ChainruleError, AttributeError):
             return cls(seen, f"Write instead  {METHODS_INSTEAD[name]}")
         if hasattr(np.ndarray, name):
             near = nearest(name, known)
-            return cls(seen, f"NumPy's arrays have it, but chainrule does not know it.{f' The nearest it knows is {near}.' if near else ''}")
+            return cls(
+                seen,
+                f"NumPy's arrays have it, but chainrule does not know it.{f' The nearest it knows is {near}.' if near else ''}",
+            )
         e = cls(seen)
         near = nearest(name, known)
         e.fix = _attribute(e, name, near) if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from chainrule.errors import fixes
 from chainrule.errors.base import ChainruleError
-from chainrule.errors.source import Expression, expression
+from chainrule.errors.source import Expression, dotted, expression
+
+_PRODUCTS = ("dot", "matmul", "inner", "vdot")
 
 
 def _sizes(e: Expression | None, shapes: Sequence[Any]) -> list[tuple[str, str]]:
@@ -92,6 +95,21 @@ class ShapeError(ChainruleError, ValueError):
         return e._told()
 
     @classmethod
+    def contraction(cls, shapes: Sequence[tuple[int, ...]]) -> ShapeError:
+        """Shapes of the operands of a sum of products: what it is called depends on how the user wrote it."""
+        x = expression(cls().where)
+        call = dotted(x.node.func) if x is not None and isinstance(x.node, ast.Call) else None
+        name = (call or "").rsplit(".", 1)[-1]
+        if len(shapes) == 2 and name in _PRODUCTS:
+            return cls.product(shapes[0], shapes[1], getattr(np, name))
+        if len(shapes) == 2 and x is not None and isinstance(x.node, ast.BinOp):
+            return cls.product(shapes[0], shapes[1])
+        written = x.node.args[0] if x is not None and isinstance(x.node, ast.Call) and x.node.args else None
+        if isinstance(written, ast.Constant) and isinstance(written.value, str):
+            return cls.einsum(written.value, shapes)
+        return cls(f"The axes that are summed over have different sizes: {_said(x, shapes)}.")
+
+    @classmethod
     def joining(cls, shapes: Sequence[tuple[int, ...]], axis: int) -> ShapeError:
         """Shapes of arrays to be concatenated along `axis`."""
         e = cls()
@@ -102,24 +120,35 @@ class ShapeError(ChainruleError, ValueError):
         return e._told()
 
     @classmethod
+    def stacking(cls, shapes: Sequence[tuple[int, ...]]) -> ShapeError:
+        """Shapes of arrays to be stacked along a new axis."""
+        e = cls()
+        e.seen = f"Arrays that are stacked have one shape; here {_said(expression(e.where), shapes)}."
+        return e._told()
+
+    @classmethod
     def reshaping(cls, shape: tuple[int, ...], new: tuple[int, ...]) -> ShapeError:
         """An array of `shape` that is to become `new`."""
         e = cls()
         size = int(np.prod(shape))
         many = f", which has {int(np.prod(new))}" if -1 not in new else ""
-        e.seen = f"An array of shape {shape} has {size} elements and cannot take the shape {new}{many}."
+        e.seen = f"An array with {size} elements cannot take the shape {new}{many}."
         e.fix = fixes.reshaped(expression(e.where), size, new)
         return e._told()
 
     @classmethod
     def ragged(cls, x: Sequence[Any]) -> ShapeError:
         """Nested lists of unequal lengths."""
-        return cls(_ragged(x), "All rows of an array have the same length: pad the short ones, or pass the rows as a list of arrays.")
+        return cls(
+            _ragged(x), "All rows of an array have the same length: pad the short ones, or pass the rows as a list of arrays."
+        )
 
     @classmethod
     def empty(cls, what: str) -> ShapeError:
         """Data without elements, where `what` needs some."""
-        return cls(f"{what} of no elements is not defined: the array is empty.", "Pass at least one element, or give an initial value.")
+        return cls(
+            f"{what} of no elements is not defined: the array is empty.", "Pass at least one element, or give an initial value."
+        )
 
     def _told(self) -> ShapeError:
         self.args = (self.seen,)
@@ -181,7 +210,10 @@ class AxisError(ChainruleError, np.exceptions.AxisError):
     def of(cls, axis: int, ndim: int) -> AxisError:
         """An axis that an array of `ndim` axes lacks."""
         count = f"{ndim} ax{'is' if ndim == 1 else 'es'}"
-        e = cls(f"There is no axis {axis}: the array has {count}.", f"They are numbered 0 to {ndim - 1}, or {-ndim} to -1." if ndim else "")
+        e = cls(
+            f"There is no axis {axis}: the array has {count}.",
+            f"They are numbered 0 to {ndim - 1}, or {-ndim} to -1." if ndim else "",
+        )
         e.axis, e.ndim = axis, ndim
         return e
 
@@ -243,11 +275,17 @@ def _described(x: Any) -> tuple[str, str]:
     kind = a.dtype.kind
     if kind == "O" and isinstance(x, np.ndarray):
         types = sorted({type(v).__name__ for v in a.flat[:100]})
-        return f"an array of dtype object was given (it holds {', '.join(types) or 'nothing'})", "If all of it is numbers, x.astype(float) makes them so."
+        return (
+            f"an array of dtype object was given (it holds {', '.join(types) or 'nothing'})",
+            "If all of it is numbers, x.astype(float) makes them so.",
+        )
     if kind == "O":
         return f"something of type {type(x).__name__} was given", ""
     if kind in "Mm":
-        return f"dates or times were given (dtype {a.dtype})", "Subtract a date and divide by np.timedelta64(1, 's') to have numbers."
+        return (
+            f"dates or times were given (dtype {a.dtype})",
+            "Subtract a date and divide by np.timedelta64(1, 's') to have numbers.",
+        )
     return f"an array of dtype {a.dtype} was given", ""
 
 
@@ -287,7 +325,10 @@ class TreeError(ChainruleError, ValueError):
         says += [f"{_path(extra[0])} is not expected"] if extra else []
         if not says:
             says = ["the containers hold the same things, but are of different types"]
-        return cls(f"{name}: {', and '.join(says)}.", f"Needed is a container with {_listed(wanted)}; given was one with {_listed(given)}.")
+        return cls(
+            f"{name}: {', and '.join(says)}.",
+            f"Needed is a container with {_listed(wanted)}; given was one with {_listed(given)}.",
+        )
 
 
 def _path(p: str) -> str:

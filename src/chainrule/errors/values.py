@@ -31,6 +31,12 @@ class Called:
         self.function = lookup(user_frame(), self.name) if self.name else None
 
     @property
+    def stores(self) -> bool:
+        """Is it no call but an assignment to an element of an array?"""
+        e = self.expression
+        return e is not None and isinstance(e.node, ast.Subscript) and isinstance(e.node.ctx, ast.Store)
+
+    @property
     def arguments(self) -> str:
         """The source between the parentheses."""
         if self.expression is None or self.node is None:
@@ -40,6 +46,8 @@ class Called:
     def replaced(self) -> tuple[str, str]:
         """Why this function cannot be followed, and what to call instead; empty strings if that is not known."""
         f, args = self.function, self.arguments
+        if f is None:
+            return "", ""
         module = getattr(f, "__module__", None) or ""
         if module == "math" or getattr(math, getattr(f, "__name__", "") or "?", None) is f:
             return f"math.{f.__name__} works on one plain number.", _for_math(f.__name__, args)
@@ -132,9 +140,16 @@ class ConversionError(ChainruleError, TypeError):
         e = cls()
         call = Called(e.where)
         why, e.fix = call.replaced()
+        if call.stores:
+            e.seen = "An element of a NumPy array is a plain number, so what is assigned here would lose its derivative."
+            e.needed = (
+                "Collect the parts in a list and join them with np.stack, or start from np.zeros and add what belongs there."
+            )
+            e.args = (e.seen,)
+            return e
         name = {"np.asarray": call.name or "np.asarray", "item": ".item()", "tolist": ".tolist()"}.get(how, how)
-        why = why or f"{name} makes plain numbers of it."
-        e.seen = f"{_subject(value)} depends on what the derivative is taken by, and its derivative would be lost: {why}"
+        why = why or f"{name} makes plain numbers."
+        e.seen = f"{why} {_subject(value)} would lose its derivative."
         e.needed = "" if e.fix else "If it is to count as a constant, say so:  " + _stopped(call, how)
         e.args = (e.seen,)
         return e
@@ -201,7 +216,10 @@ def _asker(call: Called, how: str) -> tuple[str, str]:
     if how == "bool":
         return _condition(e)
     if how in ("index", "int") and call.name == "range":
-        return "range()", f"Repeat with  cr.fori_loop(0, {call.arguments or 'n'}, body, init)  or make it a constant with static_argnums."
+        return (
+            "range()",
+            f"Repeat with  cr.fori_loop(0, {call.arguments or 'n'}, body, init)  or make it a constant with static_argnums.",
+        )
     if how == "index":
         return "An index or a size", "Index with the value itself, x[i] works; a size must be a constant: use static_argnums."
     if how in ("float", "int", "complex") and call.name in ("float", "int", "complex"):
@@ -220,16 +238,25 @@ def _condition(e: Expression | None) -> tuple[str, str]:
         text = e.of(node)
     match parent:
         case ast.IfExp(test=test, body=a, orelse=b) if test is node and e is not None:
-            return "if ... else", f"Choose with  np.where({text}, {e.of(a)}, {e.of(b)})  or, to compute one side only, with cr.cond."
+            return (
+                "if ... else",
+                f"Choose with  np.where({text}, {e.of(a)}, {e.of(b)})  or, to compute one side only, with cr.cond.",
+            )
         case ast.While():
             return "while", f"Repeat with  cr.while_loop(lambda state: {text}, body, state)."
         case ast.Assert():
             return "assert", "Check the results after the call, or the arguments before it."
         case ast.If():
-            return "if", f"Choose between values with  np.where({text}, a, b), or between computations with  cr.cond({text}, f, g, ...)."
+            return (
+                "if",
+                f"Choose between values with  np.where({text}, a, b), or between computations with  cr.cond({text}, f, g, ...).",
+            )
         case _:
             whole = f"np.where({text}, a, b)" if text else "np.where"
-            return "A truth value", f"Combine conditions with & and |, choose with  {whole}  or cr.cond, repeat with cr.while_loop."
+            return (
+                "A truth value",
+                f"Combine conditions with & and |, choose with  {whole}  or cr.cond, repeat with cr.while_loop.",
+            )
 
 
 class InPlaceError(ChainruleError, TypeError):
@@ -268,11 +295,34 @@ class InPlaceError(ChainruleError, TypeError):
     def about(cls, value: Any, key: Any, new: Any = None) -> InPlaceError:
         """An assignment ``value[key] = new``, or with the key ``"out"`` a result to be written into an array."""
         if isinstance(key, str):
-            return cls(f"{key}= asks for a result to be written into an array; here each result is a new value.", "Use the result: y = f(x).")
+            return cls._into_array(key)
         e = cls("An array in a function that is being differentiated cannot be assigned to.")
         e.fix = _assigned(expression(e.where), value, key, new)
-        e.needed = "" if e.fix else "Make a new one: np.where(mask, v, x), np.concatenate([x[:i], v, x[j:]]), or a list of parts and np.stack."
+        e.needed = (
+            ""
+            if e.fix
+            else "Make a new one: np.where(mask, v, x), np.concatenate([x[:i], v, x[j:]]), or a list of parts and np.stack."
+        )
         return e
+
+    @classmethod
+    def _into_array(cls, key: str) -> InPlaceError:
+        e = cls(f"{key}= asks for a result to be written into an array; here each result is a new value.")
+        e.fix = _plain(expression(e.where))
+        if e.fix:
+            e.seen = "A NumPy array cannot take in a value that is being differentiated."
+        e.needed = "" if e.fix else f"Leave {key}= out and use the result:  y = f(x)"
+        e.args = (e.seen,)
+        return e
+
+
+def _plain(e: Expression | None) -> str:
+    """``a = a + x`` for ``a += x``; empty for anything else."""
+    if e is None or not isinstance(e.node, ast.AugAssign):
+        return ""
+    target, v = e.of(e.node.target), e.node.value
+    operator = e.text[len(target) :].split("=", 1)[0].strip()
+    return f"{target} = {target} {operator} {e.atom(v)}"
 
 
 def _assigned(e: Expression | None, x: Any, key: Any, new: Any) -> str:

@@ -41,8 +41,11 @@ def matmul(a: Any, b: Any, out: Any = None, *, dtype: Any = None, casting: Any =
     if dtype is not None:
         a, b = (retyped(x, np.dtype(dtype)) for x in (a, b))
     if a.ndim == 0 or b.ndim == 0:
-        raise errors.ShapeError("matmul: a 0-d array has no axis to sum over; use *")
-    lead = broadcast_shape([a.shape[:-2], b.shape[:-2]])
+        raise errors.ShapeError.product(a.shape, b.shape)
+    try:
+        lead = broadcast_shape([a.shape[:-2], b.shape[:-2]])
+    except errors.ShapeError:
+        raise errors.ShapeError.product(a.shape, b.shape) from None
     batch = LETTERS[26 : 26 + len(lead)]
     a, left = _factor(a, "j" if a.ndim == 1 else "ij", lead, batch)
     b, right = _factor(b, "j" if b.ndim == 1 else "jk", lead, batch)
@@ -77,7 +80,7 @@ def _over(a: Value, b: Value, axes_a: Sequence[int], axes_b: Sequence[int]) -> V
     right = list(LETTERS[a.ndim : a.ndim + b.ndim])
     for i, j in zip(axes_a, axes_b, strict=True):
         if a.shape[i] != b.shape[j]:
-            raise errors.ShapeError(f"shapes {a.shape} and {b.shape} not aligned: {a.shape[i]} (dim {i}) != {b.shape[j]} (dim {j})")
+            raise errors.ShapeError.contraction([a.shape, b.shape])
         right[j] = left[i]
     free = [x for k, x in enumerate(left) if k not in axes_a] + [x for k, x in enumerate(right) if k not in axes_b]
     return contract(a, b, spec=f"{''.join(left)},{''.join(right)}->{''.join(free)}")
@@ -315,9 +318,12 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any = 
     xs = promoted(*arrays)
     if dtype is not None:
         xs = [retyped(x, np.dtype(dtype)) for x in xs]
-    words, result = _spelled(text, tuple([x.ndim for x in xs]))
-    pairs = [_diagonals(x, w) for x, w in zip(xs, words, strict=True)]
-    size = _sizes([x for x, _ in pairs], [w for _, w in pairs])
+    try:
+        words, result = _spelled(text, tuple([x.ndim for x in xs]))
+        pairs = [_diagonals(x, w) for x, w in zip(xs, words, strict=True)]
+        size = _sizes([x for x, _ in pairs], [w for _, w in pairs])
+    except errors.ShapeError:
+        raise errors.ShapeError.contraction([x.shape for x in xs]) from None
     pairs = [_without_ones(x, w, size) for x, w in pairs]
     kind = optimize if isinstance(optimize, bool | str) else True
     return _contracted([x for x, _ in pairs], [w for _, w in pairs], result, kind)

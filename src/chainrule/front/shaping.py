@@ -65,7 +65,7 @@ def axis_of(axis: Any, ndim: int) -> int:
     """One axis, counted from the front."""
     k = index(axis)
     if not -ndim <= k < ndim:
-        raise np.exceptions.AxisError(k, ndim)
+        raise errors.AxisError.of(k, ndim)
     return k % ndim
 
 
@@ -80,7 +80,7 @@ def _shape(shape: Any, size: int) -> Shape:
         raise ValueError("can only specify one unknown dimension")
     if free:
         if not rest or size % rest:
-            raise errors.ShapeError(f"{size} elements cannot take the shape {tuple(given)}")
+            raise errors.ShapeError.reshaping((size,), tuple(given))
         given[free[0]] = size // rest
     return tuple(given)
 
@@ -262,7 +262,7 @@ def stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, cas
     xs = common(arrays, dtype)
     shape = xs[0].shape
     if any(x.shape != shape for x in xs):
-        raise errors.ShapeError(f"all input arrays must have the same shape, not {', '.join(str(x.shape) for x in xs)}")
+        raise errors.ShapeError.stacking([x.shape for x in xs])
     k = axis_of(axis, len(shape) + 1)
     return _joined([reshaped(x, (*shape[:k], 1, *shape[k:])) for x in xs], k)
 

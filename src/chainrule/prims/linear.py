@@ -103,10 +103,10 @@ def _contract_result(spec: str, ts: tuple[ArrayType, ...]) -> Sequence[ArrayType
     size: dict[str, int] = {}
     for t, axes in zip(ts, ins, strict=True):
         if t.rank != len(axes):
-            raise errors.ShapeError(f"'{axes}' names {len(axes)} axes but the operand is {t}")
+            raise errors.ShapeError.contraction([t.shape for t in ts])
         for axis, n in zip(axes, t.shape, strict=True):
             if size.setdefault(axis, n) != n:
-                raise errors.ShapeError(f"Axis '{axis}' is {size[axis]} in one operand and {n} in another")
+                raise errors.ShapeError.contraction([t.shape for t in ts])
     return (ArrayType(ts[0].dtype, tuple([size[a] for a in out])),)
 
 
@@ -184,7 +184,7 @@ spread = linear(
 def _reshape_type(ts: Sequence[ArrayType], p: Params) -> Sequence[ArrayType]:
     t = ArrayType(ts[0].dtype, p["shape"])
     if t.size != ts[0].size:
-        raise errors.ShapeError(f"{ts[0]} has {ts[0].size} elements and cannot take the shape {p['shape']}")
+        raise errors.ShapeError.reshaping(ts[0].shape, p["shape"])
     return (t,)
 
 
@@ -271,7 +271,7 @@ def _concat_type(ts: Sequence[ArrayType], p: Params) -> Sequence[ArrayType]:
     axis, first = p["axis"], ts[0]
     for t in ts[1:]:
         if t.rank != first.rank or any(a != b for k, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if k != axis):
-            raise errors.ShapeError(f"{first} and {t} cannot be joined along axis {axis}: they differ in another axis")
+            raise errors.ShapeError.joining([t.shape for t in ts], axis)
     total = sum(t.shape[axis] for t in ts)
     return (ArrayType(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :])),)
 
