@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def multiply(p: Product, a, b, c, target: Target | None = None, packed: bool = F
     room = np.zeros(gemm.packed_bytes(p), np.uint8)
     run = code.function("k", *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64)
     edges = np.linspace(0, gemm.row_blocks(target, p), max(shares, 1) + 1).astype(int)
-    for first_, last_ in zip(edges, edges[1:], strict=False):
+    for first_, last_ in itertools.pairwise(edges):
         run(a.ctypes.data, b.ctypes.data, c.ctypes.data, room.ctypes.data, first_, last_)
 
 
@@ -186,7 +187,7 @@ def test_transposition(dtype: str, r: int, c: int):
 def test_a_product_outside_its_matrices_is_refused(broken: dict[str, Matrix]):
     good = {"a": row_major(5, 6), "b": row_major(6, 7), "c": row_major(5, 7)}
     Product(5, 7, 6, **good, dtype=F64).check()
-    with pytest.raises(ValueError, match="reaches element|contiguous"):
+    with pytest.raises(ValueError, match=r"reaches element|contiguous"):
         Product(5, 7, 6, **{**good, **broken}, dtype=F64).check()
 
 

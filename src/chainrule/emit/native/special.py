@@ -19,8 +19,10 @@ def erf(x: Val) -> Val:
     small = fma(a, polynomial("erf", x * x), a)
     c = clamp(a, 0.0, 6.0 if x.type.bits == 64 else 4.2)
     d = c + _SHIFT
-    tail = exp(-(c * c)) * (polynomial("erftail", (c - _SHIFT) / d) / d)
-    return select(a.lt(1.0), small, 1.0 - tail).copysign(x)
+    tail = polynomial("erftail", (c - _SHIFT) / d) / d
+    square, rest = two_prod(c, c)
+    e = exp(-square)
+    return select(a.lt(1.0), small, fma(-tail, fma(-rest, e, e), 1.0)).copysign(x)
 
 
 def _small_erf(a: Val) -> Pair:
