@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,8 @@ class Array:
 
 
 def aligned(size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """`size` bytes that start at a multiple of 64."""
+    """`size` bytes, and at least 64, that start at a multiple of 64."""
+    size = max(size, 64)
     room = np.empty(size + 64, np.uint8)
     start = -room.ctypes.data % 64
     return room[start : start + size]
@@ -59,6 +61,10 @@ class _Table(np.ndarray[Any, np.dtype[np.int64]]):
     keep: tuple[Any, ...]
 
 
+def _word(address: int) -> int:
+    return ctypes.c_int64.from_address(address).value
+
+
 @functools.cache
 def head() -> int:
     """Bytes of the head of every Python object, once the layout of arrays has been found to be the one expected.
@@ -68,8 +74,7 @@ def head() -> int:
     """
     size, sample = object.__basicsize__, np.zeros((2, 3))
     at, start = Layout(size), id(sample)
-    word = lambda address: ctypes.c_int64.from_address(address).value
-    seen = [word(start + 8), word(start + at.data), word(start + at.dtype), word(word(start + at.dims) + 8)]
+    seen = [_word(start + 8), _word(start + at.data), _word(start + at.dtype), _word(_word(start + at.dims) + 8)]
     half = [ctypes.c_int32.from_address(start + offset).value for offset in (at.ndim, at.flags)]
     expected = [id(np.ndarray), sample.ctypes.data, id(np.dtype(np.float64)), 3]
     wanted = CONTIGUOUS_ALIGNED | WRITEABLE
@@ -87,13 +92,11 @@ def _capsule(obj: Any, name: bytes | None) -> int:
 @functools.cache
 def _api() -> list[int]:
     """Addresses of the functions of Python and NumPy, in the order of `API`."""
-    from numpy._core import _multiarray_umath  # pyright: ignore[reportPrivateUsage]
-
-    array_api = _capsule(_multiarray_umath._ARRAY_API, None)  # pyright: ignore[reportAttributeAccessIssue]
-    entry = lambda index: _VOID.from_address(array_api + 8 * index).value
-    if entry(2) != id(np.ndarray):
+    # The capsule that NumPy's own C header imports; NumPy has no public name for it.
+    array_api = _capsule(importlib.import_module("numpy._core._multiarray_umath")._ARRAY_API, None)
+    if _word(array_api + 8 * 2) != id(np.ndarray):
         raise Unsupported("NumPy's table of functions is not where it was")
-    numpy_functions = {"PyArray_New": entry(93), "PyArray_Return": entry(76)}
+    numpy_functions = {"PyArray_New": _word(array_api + 8 * 93), "PyArray_Return": _word(array_api + 8 * 76)}
     return [numpy_functions.get(n) or ctypes.cast(getattr(ctypes.pythonapi, n), _VOID).value or 0 for n in API]
 
 

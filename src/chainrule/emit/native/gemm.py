@@ -281,12 +281,14 @@ def _strip(
     column = _plus(start, panel)
     left = replace(p.a, offset=p.a.offset + k * p.a.columns)
     part = replace(p, n=count, k=depth, a=left, b=Matrix(width, 1, depth * width), beta=1.0 if k else p.beta)
-    moved = None
-    if epilogue and last:
-        finish = epilogue
-        moved = lambda v, block: finish(v, Block(block.i, block.j + column, block.count))
+    moved = _moved(epilogue, column) if epilogue and last else None
     strip = f.offset(scratch, _times(start, depth), t)
     emit(f, target, part, a, strip, f.offset(c, column, t), epilogue=moved)
+
+
+def _moved(epilogue: Epilogue, column: Val) -> Epilogue:
+    """An epilogue of a strip that starts at a column of the whole."""
+    return lambda v, block: epilogue(v, Block(block.i, block.j + column, block.count))
 
 
 # vectors, transposition --------------------------------------------------------------------------------------------

@@ -27,10 +27,6 @@ def _through_float64(function: Operation) -> Operation:
     return apply
 
 
-def _intrinsic(name: str) -> Operation:
-    return lambda *args: args[0].f.intrinsic(name, *args)
-
-
 def _maximum(a: Val, b: Val) -> Val:
     """The greater, or the NaN, as in NumPy."""
     return select(a.ge(b) | a.isnan(), a, b) if a.type.is_float else select(a.gt(b), a, b)
@@ -49,25 +45,38 @@ def _absolute(x: Val) -> Val:
     return x.abs() if x.type.is_float else select(x.lt(0), -x, x)
 
 
-def _to_integer(name: str) -> Operation:
-    return lambda x: x if not x.type.is_float else x.f.intrinsic(name, x)
+def _to_integer(name: str) -> Callable[[Val], Val]:
+    def round_(x: Val) -> Val:
+        return x.f.intrinsic(name, x) if x.type.is_float else x
+
+    return round_
 
 
-_ANY: dict[str, Operation] = {
-    "add": lambda a, b: a + b,
-    "subtract": lambda a, b: a - b,
-    "multiply": lambda a, b: a * b,
-    "divide": lambda a, b: a / b,
+_UNARY: dict[str, Callable[[Val], Val]] = {
     "negative": lambda a: -a,
     "positive": lambda a: a,
     "square": lambda a: a * a,
     "reciprocal": lambda a: 1.0 / a,
-    "fma": fma,
     "absolute": _absolute,
     "sign": _sign,
+    "logical_not": lambda a: ~a,
+    "isnan": lambda a: a.isnan(),
+    "isinf": lambda a: a.abs().eq(float("inf")),
+    "isfinite": lambda a: a.abs().lt(float("inf")),
+    "sqrt": lambda a: a.sqrt(),
+    "floor": _to_integer("floor"),
+    "ceil": _to_integer("ceil"),
+    "trunc": _to_integer("trunc"),
+    "rint": _to_integer("roundeven"),
+}
+
+_BINARY: dict[str, Callable[[Val, Val], Val]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
     "maximum": _maximum,
     "minimum": _minimum,
-    "where": select,
     "less": lambda a, b: a.lt(b),
     "less_equal": lambda a, b: a.le(b),
     "greater": lambda a, b: a.gt(b),
@@ -77,17 +86,10 @@ _ANY: dict[str, Operation] = {
     "logical_and": lambda a, b: a & b,
     "logical_or": lambda a, b: a | b,
     "logical_xor": lambda a, b: a ^ b,
-    "logical_not": lambda a: ~a,
-    "isnan": lambda a: a.isnan(),
-    "isinf": lambda a: a.abs().eq(float("inf")),
-    "isfinite": lambda a: a.abs().lt(float("inf")),
     "copysign": lambda a, b: a.copysign(b),
-    "sqrt": _intrinsic("sqrt"),
-    "floor": _to_integer("floor"),
-    "ceil": _to_integer("ceil"),
-    "trunc": _to_integer("trunc"),
-    "rint": _to_integer("roundeven"),
 }
+
+_TERNARY: dict[str, Callable[[Val, Val, Val], Val]] = {"fma": fma, "where": select}
 
 _NATIVE: dict[str, Operation] = {
     name: getattr(elementary, name)
@@ -102,7 +104,9 @@ _FLOAT64: dict[str, Operation] = {
 }
 
 FUNCTIONS: dict[str, Operation] = {
-    **_ANY,
+    **_UNARY,
+    **_BINARY,
+    **_TERNARY,
     **_NATIVE,
     **{name: _through_float64(function) for name, function in _FLOAT64.items()},
 }

@@ -29,7 +29,7 @@ class Unsupported(RuntimeError):
 @functools.cache
 def _llvm() -> Any:
     try:
-        from llvmlite import binding as llvm
+        from llvmlite import binding as llvm  # pyright: ignore[reportMissingTypeStubs]
     except Exception as error:  # a missing or broken shared library is an OSError
         raise Unsupported(f"llvmlite cannot be loaded: {error}") from error
     llvm.initialize_native_target()
@@ -39,7 +39,7 @@ def _llvm() -> Any:
 
 def versions() -> str:
     """The versions that object code depends on."""
-    import llvmlite
+    import llvmlite  # pyright: ignore[reportMissingTypeStubs]
 
     return f"llvmlite {llvmlite.__version__} llvm {'.'.join(map(str, _llvm().llvm_version_info))} O{CODEGEN_LEVEL}"
 
@@ -92,7 +92,7 @@ class Code:
 
     def function(self, name: str, *argtypes: Any, restype: Any = None) -> Any:
         """A ctypes function that keeps this code alive. Calls through it release the GIL."""
-        pointer = ctypes.CFUNCTYPE(restype, *argtypes)(self.addresses[name])
+        pointer: Any = ctypes.CFUNCTYPE(restype, *argtypes)(self.addresses[name])
         pointer.code = self
         return pointer
 

@@ -22,7 +22,7 @@ Pair = tuple[Val, Val]
 @functools.cache
 def table() -> dict[str, Any]:
     """Coefficients and constants, made by tools/make_native_coefficients.py."""
-    return json.loads(resources.files(__package__).joinpath("coefficients.json").read_text())
+    return json.loads(resources.files(__name__.rpartition(".")[0]).joinpath("coefficients.json").read_text())
 
 
 def constant(name: str) -> list[float]:

@@ -16,7 +16,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 from . import cache
@@ -172,7 +172,7 @@ def _close() -> None:
 
 
 @contextmanager
-def using(threads: int) -> Iterator[Pool]:
+def using(threads: int) -> Generator[Pool]:
     """The shared pool with another number of threads for a while."""
     pool = shared()
     before = pool.threads

@@ -164,7 +164,7 @@ class _Writer:
             wakes = read(state, WAKES)  # before the looks, so that what happens after them ends the sleep
             wanted, found = index.lt(read(state, LIMIT)), read(state, NEXT).gt(0)
             f.when(found & wanted, lambda: self.pieces(f, state, caller=False))
-            f.loop(0, 16, 1, lambda *_: self.pause(f))
+            f.loop(0, 16, 1, lambda _, __: self.pause(f))
             spun = f.call("pool_now", I64, state) - start
             return ~found & wanted & spun.lt(SPIN_NS), [wakes, _flag(found), _flag(wanted)]
 

@@ -6,6 +6,7 @@ import functools
 import platform
 import sys
 from dataclasses import dataclass
+from typing import cast
 
 __all__ = ["VIRTUAL_BYTES", "Target", "host", "named"]
 
@@ -54,9 +55,9 @@ def _x86(triple: str, cpu: str, features: set[str]) -> Target:
 @functools.cache
 def host() -> Target:
     """The processor we run on."""
-    from llvmlite import binding as llvm
+    from llvmlite import binding as llvm  # pyright: ignore[reportMissingTypeStubs]
 
-    features: dict[str, bool] = llvm.get_host_cpu_features()
+    features = cast("dict[str, bool]", llvm.get_host_cpu_features())
     triple: str = llvm.get_process_triple()
     cpu: str = llvm.get_host_cpu_name()
     if platform.machine().lower() in ("x86_64", "amd64"):
