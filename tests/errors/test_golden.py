@@ -88,5 +88,3 @@ def test_an_error_of_the_user_keeps_its_frames_and_loses_ours() -> None:
         cr.grad(f)(1.0)
     names = [f.name for f in traceback.extract_tb(caught.value.__traceback__)]
     assert names == ["test_an_error_of_the_user_keeps_its_frames_and_loses_ours", "f"]
-
-

@@ -88,7 +88,7 @@ class Watched:
         self.name = name
         self.forward = {e.where: e for e in forward if e.prim not in _PLUMBING}
         self.data = data or {}
-        self.infinite = ""
+        self.infinite: Eqn | None = None
 
     def __call__(self, *args: Array) -> list[Array]:
         """The results of the graph."""
@@ -109,8 +109,8 @@ class Watched:
                 ys = [np.asarray(y) for y in evaluate(TABLE[e.prim], xs, e.params)]
                 if any(map(bad, ys)) and not any(map(bad, xs)):
                     self._report(e, xs, next(np.isnan(y) for y in ys if bad(y)))
-                if not self.infinite and any(map(infinite, ys)) and not any(map(infinite, xs)):
-                    self.infinite = self._blame(e)
+                if self.infinite is None and any(map(infinite, ys)) and not any(map(infinite, xs)):
+                    self.infinite = e
                 env.update(zip(e.outs, ys, strict=True))
         return [self._read(env, a) for a in self.graph.outs]
 
@@ -119,7 +119,8 @@ class Watched:
 
     def _report(self, e: Eqn, xs: Sequence[Array], where: Array) -> None:
         source = self.forward.get(e.where)
-        because = self.infinite if any(map(infinite, xs)) else ""
+        elsewhere = source is not self.forward.get(self.infinite.where) if self.infinite is not None else False
+        because = self._blame(self.infinite) if self.infinite is not None and elsewhere and any(map(infinite, xs)) else ""
         if source is None:
             raise errors.NonFiniteError.made(e.prim, where, xs, e.where, because)
         known = [np.broadcast_to(a.value if isinstance(a, Lit) else self.data[a], a.type.shape) for a in source.ins]

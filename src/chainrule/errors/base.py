@@ -83,7 +83,7 @@ class ChainruleError(Exception):
         lines = [f"-- {self.title} ".ljust(_WIDTH - len(self.code) - 1, "-") + f" {self.code}"]
         if self.spot:
             lines += [f"{self._doing} {self.spot.title}", self.spot.picture()]
-        fix = f"Did you mean  {self.fix} ?" if self.fix else ""
+        fix = f"Did you mean  {' '.join(self.fix.split()) if chr(10) in self.fix else self.fix} ?" if self.fix else ""
         return "\n".join(filter(None, (*lines, self.seen, self.needed, fix)))
 
     def __reduce__(self) -> Any:

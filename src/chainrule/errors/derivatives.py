@@ -132,7 +132,7 @@ class NotDifferentiableError(ChainruleError, TypeError):
     @classmethod
     def row(cls, name: str, reason: str, where: Where | None = None) -> NotDifferentiableError:
         """The operation `name`, the reason, and where it stands in the user's program."""
-        return cls(f"'{name}' has no derivative here: {reason}.", where=where)
+        return cls(f"{name} has no derivative here: {reason}.", where=where)
 
 
 class NonFiniteError(ChainruleError, FloatingPointError):
@@ -152,7 +152,7 @@ class NonFiniteError(ChainruleError, FloatingPointError):
     chainrule.errors.NonFiniteError: -- NAN FOUND ... CR401
     ...
     sqrt made NaN in 1 of 2 elements; the first is at [1].
-    x: f64[2], from -1 to 4; at [1] it is -1.
+    x: f64[2], from -1 to 4; at [1] it is -1
 
     Works:
 

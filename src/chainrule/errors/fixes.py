@@ -66,8 +66,13 @@ def rearranged(e: Expression | None, shapes: Sequence[Shape], run: Callable[...,
         xs = [x for _, x in c]
         y = _runs(lambda xs=xs: run(*xs))
         if y is not None and (not keep_shape or y.shape in [x.shape for x in xs]):
-            return e.with_parts({n: e.atom(n) + s for n, (s, _) in zip(nodes, c, strict=True) if s})
+            return e.with_parts({n: _suffixed(e.atom(n), s) for n, (s, _) in zip(nodes, c, strict=True) if s})
     return ""
+
+
+def _suffixed(text: str, suffix: str) -> str:
+    """``A.T`` transposed is ``A``."""
+    return text.removesuffix(".T") if suffix == ".T" and text.endswith(".T") else text + suffix
 
 
 def swapped(e: Expression | None, shapes: Sequence[Shape], run: Callable[..., Array]) -> str:

@@ -154,6 +154,10 @@ class Expression:
             at = last
         return (out + self.file.source[at:b]).decode()
 
+    def between(self, a: ast.expr, b: ast.expr) -> str:
+        """The source between two parts."""
+        return self.file.source[self._bytes(a)[1] : self._bytes(b)[0]].decode()
+
     def parent(self, node: ast.AST | None = None) -> ast.AST | None:
         """What the expression (or a part of it) is a part of."""
         return self.file.parents.get(self.node if node is None else node)

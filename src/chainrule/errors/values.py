@@ -58,8 +58,8 @@ class Called:
         if f is np.fromiter:
             return "np.fromiter collects plain numbers.", self._from_iterator()
         if isinstance(f, np.vectorize):
-            return "np.vectorize calls its function with plain numbers.", f"cr.vmap({self._vectorized(f)})({args})"
-        return _for_random(f, module)
+            return f"np.vectorize calls its function with plain numbers; cr.vmap({_pyname(f)}) does not.", ""
+        return _for_random(f, self.name), ""
 
     def _stacked(self) -> str:
         first = self.node.args[0] if self.node is not None and self.node.args else None
@@ -73,9 +73,11 @@ class Called:
         inner = text[1:-1] if isinstance(first, ast.GeneratorExp) and text.startswith("(") else text
         return f"np.stack([{inner}])" if isinstance(first, ast.GeneratorExp) else f"np.stack(list({text}))"
 
-    def _vectorized(self, f: Any) -> str:
-        name = getattr(f.pyfunc, "__name__", "f")
-        return name if name.isidentifier() else "f"
+
+def _pyname(f: Any) -> str:
+    """The name of the function that `np.vectorize` was given."""
+    name = getattr(f.pyfunc, "__name__", "f")
+    return name if name.isidentifier() else "f"
 
 
 def _for_math(name: str, args: str) -> str:
@@ -94,12 +96,13 @@ def _for_math(name: str, args: str) -> str:
     return ""
 
 
-def _for_random(f: Any, module: str) -> tuple[str, str]:
+def _for_random(f: Any, name: str) -> str:
     owner = getattr(f, "__self__", None)
-    if isinstance(owner, random.Random | np.random.Generator | np.random.RandomState):
-        drawn = "loc + scale * cr.random.normal(key, shape)"
-        return f"{getattr(f, '__name__', 'It')} draws numbers from parameters in a way that has no derivative.", drawn
-    return "", ""
+    if not isinstance(owner, random.Random | np.random.Generator | np.random.RandomState):
+        return ""
+    return (
+        f"{name} draws from plain numbers; loc + scale * cr.random.normal(key, shape) has a derivative."
+    )
 
 
 def _stack(e: Expression, node: ast.expr) -> str:
@@ -150,7 +153,7 @@ class ConversionError(ChainruleError, TypeError):
         name = {"np.asarray": call.name or "np.asarray", "item": ".item()", "tolist": ".tolist()"}.get(how, how)
         why = why or f"{name} makes plain numbers."
         e.seen = f"{why} {_subject(value)} would lose its derivative."
-        e.needed = "" if e.fix else "If it is to count as a constant, say so:  " + _stopped(call, how)
+        e.needed = "" if e.fix or "cr." in why else "If it is to count as a constant, say so:  " + _stopped(call, how)
         e.args = (e.seen,)
         return e
 
@@ -235,7 +238,7 @@ def _condition(e: Expression | None) -> tuple[str, str]:
     while e is not None and isinstance(parent, ast.BoolOp | ast.UnaryOp | ast.Compare):
         node, parent = parent, e.parent(parent)
     if e is not None and isinstance(node, ast.expr):
-        text = e.of(node)
+        text = _elementwise(e, node)
     match parent:
         case ast.IfExp(test=test, body=a, orelse=b) if test is node and e is not None:
             return (
@@ -257,6 +260,21 @@ def _condition(e: Expression | None) -> tuple[str, str]:
                 "A truth value",
                 f"Combine conditions with & and |, choose with  {whole}  or cr.cond, repeat with cr.while_loop.",
             )
+
+
+def _elementwise(e: Expression, node: ast.expr) -> str:
+    """A condition with & for `and`, | for `or` and ~ for `not`, which work on arrays."""
+    match node:
+        case ast.BoolOp(op=op, values=values):
+            return (" & " if isinstance(op, ast.And) else " | ").join([f"({_elementwise(e, v)})" for v in values])
+        case ast.UnaryOp(op=ast.Not(), operand=v):
+            return f"~({_elementwise(e, v)})"
+        case ast.Compare(left=left, comparators=rest) if len(rest) > 1:
+            every = [left, *rest]
+            between = [e.between(a, b) for a, b in zip(every, rest, strict=False)]
+            return " & ".join([f"({e.of(a)}{o}{e.of(b)})" for a, o, b in zip(every, between, rest, strict=False)])
+        case _:
+            return e.of(node)
 
 
 class InPlaceError(ChainruleError, TypeError):

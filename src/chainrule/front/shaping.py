@@ -252,6 +252,8 @@ def concatenate(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = Non
         return _joined([ravel(x) for x in xs], 0)
     if not xs[0].ndim:
         raise errors.ShapeError("zero-dimensional arrays cannot be concatenated")
+    if any(x.ndim != xs[0].ndim for x in xs):
+        raise errors.ShapeError.joining([x.shape for x in xs], axis)
     return _joined(xs, axis_of(axis, xs[0].ndim))
 
 

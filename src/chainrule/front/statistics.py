@@ -49,7 +49,7 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
 @implements(np.quantile)
 def quantile(
     a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False,
-    *, weights: Any = None, interpolation: Any = None,
+    *, weights: Any = None,
 ) -> Value:  # fmt: skip
     """The element below which a share q lies, interpolated between its neighbours; q is known."""
     no_out(out)

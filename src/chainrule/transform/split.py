@@ -14,7 +14,9 @@ def split(g: Graph, known: int, outs: int) -> tuple[Graph, Graph]:
             waits.update(e.outs)
     for a in g.outs[:outs]:
         if a in waits:
-            raise errors.NotDifferentiableError("while_loop has no reverse mode: its number of steps is not known; use scan or fori_loop")
+            made = next((e.where for e in g.eqns if a in e.outs), None)
+            reason = "the number of its steps is not known, so they cannot be gone back through; use cr.scan or cr.fori_loop"
+            raise errors.NotDifferentiableError.row("while_loop", reason, made)
     now = tuple([e for e in g.eqns if e.outs[0] not in waits])
     later = tuple([e for e in g.eqns if e.outs[0] in waits])
     needed = [a for e in later for a in e.ins] + list(g.outs[outs:])
