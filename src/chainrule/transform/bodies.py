@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from chainrule import errors
 from chainrule.build.row import Tangent, Zero
@@ -12,6 +12,8 @@ from chainrule.ir.graph import Atom, Eqn, Graph, Lit, Var
 from chainrule.transform.jvp import jvp
 from chainrule.transform.split import split
 from chainrule.transform.tidy import live, tidy
+
+T = TypeVar("T")
 
 
 def is_zero(a: Atom) -> bool:
@@ -29,7 +31,7 @@ def where(flags: Sequence[bool]) -> list[int]:
     return [i for i, f in enumerate(flags) if f]
 
 
-def kept[T](xs: Sequence[T], flags: Sequence[bool]) -> list[T]:
+def kept(xs: Sequence[T], flags: Sequence[bool]) -> list[T]:
     """The elements whose flag is set."""
     return [x for x, f in zip(xs, flags, strict=True) if f]
 

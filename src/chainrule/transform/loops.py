@@ -7,8 +7,8 @@ so its transpose is a scan in the other direction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
 from chainrule import errors
 from chainrule.build.builder import Builder, current
@@ -21,12 +21,25 @@ from chainrule.prims.kinds import batched, dense, plus, size_of
 from chainrule.prims.kinked import gt, select
 from chainrule.prims.linear import LETTERS, cast, contract, spread
 from chainrule.transform.bodies import (
-    Halves, closure, differentiated, halves, is_zero, kept, nonzero, placed, reaches, reads, reordered, where,
+    Halves,
+    closure,
+    differentiated,
+    halves,
+    is_zero,
+    kept,
+    nonzero,
+    placed,
+    reaches,
+    reads,
+    reordered,
+    where,
 )  # fmt: skip
 from chainrule.transform.rebuild import inline
 from chainrule.transform.tidy import PRUNE, live, tidy
 from chainrule.transform.transpose import transpose
 from chainrule.transform.vmap import vmap
+
+T = TypeVar("T")
 
 
 def run_scan(body: Graph, consts: Sequence[Value], carry: Sequence[Value], xs: Sequence[Value], p: Params) -> tuple[Value, ...]:
@@ -36,7 +49,7 @@ def run_scan(body: Graph, consts: Sequence[Value], carry: Sequence[Value], xs: S
     )
 
 
-def _parts[T](xs: Sequence[T], p: Params) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
+def _parts(xs: Sequence[T], p: Params) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
     c, k = p["consts"], p["carry"]
     return xs[:c], xs[c : c + k], xs[c + k :]
 
@@ -49,10 +62,10 @@ def _active(body: Graph, given: Sequence[bool], first: int, carry: int) -> list[
     active = list(given)
     while True:
         moving = differentiated(body, active)[1][:carry]
-        grown = [*active[:first], *[a or b for a, b in zip(active[first : first + carry], moving, strict=True)], *active[first + carry :]]
-        if grown == active:
+        grown = [a or b for a, b in zip(active[first : first + carry], moving, strict=True)]
+        if grown == active[first : first + carry]:
             return active
-        active = grown
+        active[first : first + carry] = grown
 
 
 def _push_scan(xs: Sequence[Value], dxs: Sequence[Tangent], p: Params) -> tuple[Sequence[Value], Sequence[Tangent]]:
@@ -65,12 +78,12 @@ def _push_scan(xs: Sequence[Value], dxs: Sequence[Tangent], p: Params) -> tuple[
     m, k = len(body.outs), p["carry"]
     stays, xs_of, fresh, again = _residuals(h, m, p)
     consts, carry, seqs = _parts(xs, p)
-    first = Graph(h.forward.ins, h.forward.eqns, (*h.forward.outs[:m], *fresh))
-    outs = run_scan(first, consts, carry, seqs, p)
+    known = _invariant(h, stays, consts, p)
+    first, more = _hoisted(h.forward, (*h.forward.outs[:m], *fresh), stays, p["consts"])
+    outs = run_scan(first, [*consts, *[x for r, x in zip(stays, known, strict=True) if r in more]], carry, seqs, p)
     stacked = dict(zip(fresh, outs[m:], strict=True))
     stacked.update({r: outs[i] for r, i in again.items()})
     stacked.update(zip(xs_of, kept(seqs, [v in xs_of for v in _parts(h.forward.ins, p)[2]]), strict=True))
-    known = _invariant(h, stays, consts, p)
     inputs = dict(zip(where(active), h.linear.ins[len(h.residuals) :], strict=True))
     dc, dk, dx = ([i for i in part if active[i]] for part in _parts(range(len(xs)), p))
     order = [*stays, *[inputs[i] for i in (*dc, *dk)], *stacked, *[inputs[i] for i in dx]]
@@ -105,6 +118,13 @@ def _invariant(h: Halves, stays: Sequence[Var], consts: Sequence[Value], p: Para
     return inline(current(), before, consts)
 
 
+def _hoisted(g: Graph, outs: Sequence[Atom], stays: Sequence[Var], consts: int) -> tuple[Graph, set[Var]]:
+    """The body, reading what was computed once before the loop, and which of these values that is."""
+    more = {e.outs[0] for e in g.eqns if len(e.outs) == 1} & set(stays)
+    eqns = tuple([e for e in g.eqns if e.outs[0] not in more])
+    return Graph((*g.ins[:consts], *[r for r in stays if r in more], *g.ins[consts:]), eqns, tuple(outs)), more
+
+
 def _push_jointly(
     xs: Sequence[Value], dxs: Sequence[Tangent], active: Sequence[bool], always: Sequence[bool], p: Params
 ) -> tuple[Sequence[Value], Sequence[Tangent]]:
@@ -131,7 +151,8 @@ def _push_jointly(
 
 
 def _transpose_scan(cts: Sequence[Tangent], xs: Sequence[Operand], p: Params) -> Sequence[Tangent | None]:
-    body: Graph = p["body"]
+    k = p["carry"]
+    body = live(_kept_outs(p["body"], [*[True] * k, *nonzero(cts[k:])]))
     consts, carry, seqs = _parts(list(range(len(xs))), p)
     if any(not isinstance(xs[i], Unknown) and not is_zero(xs[i].atom) for i in carry):
         raise errors.NotDifferentiableError("a scan that is linear in its sequences but not in its carry has no transpose")
@@ -139,39 +160,37 @@ def _transpose_scan(cts: Sequence[Tangent], xs: Sequence[Operand], p: Params) ->
     known_x, free_x = _sorted(seqs, xs)
     order = [body.ins[i] for i in (*known_c, *known_x, *free_c, *carry, *free_x)]
     back = tidy(transpose(reordered(body, order), known=len(known_c) + len(known_x)))
-    ct_c, ct_k, ct_x = _three(back.outs, len(free_c), len(carry))
+    ct_c, _, ct_x = _three(back.outs, len(free_c), k)
     summed, mapped = [not is_zero(a) for a in ct_c], [not is_zero(a) for a in ct_x]
-    step, given = _backward_step(back, (len(known_c), len(known_x)), len(carry), cts[p["carry"] :], (summed, mapped), ct_c)
-    start = [*[dense(c) for c in cts[: p["carry"]]], *[dense(Zero(a.type)) for a in kept(ct_c, summed)]]
-    sequences = [*[_value(xs[i]) for i in known_x], *given]
+    step = _backward_step(back, (len(known_c), len(known_x)), k, summed, mapped)
+    start = [*[dense(c) for c in cts[:k]], *[dense(Zero(a.type)) for a in kept(ct_c, summed)]]
+    sequences = [*[_value(xs[i]) for i in known_x], *[ct for ct in cts[k:] if not isinstance(ct, Zero)]]
     out = run_scan(step, [_value(xs[i]) for i in known_c], start, sequences, {"length": p["length"], "reverse": not p["reverse"]})
-    k = len(ct_k)
     result: list[Tangent | None] = [None] * len(xs)
     for i, ct in zip((*carry, *kept(free_c, summed), *kept(free_x, mapped)), out, strict=True):
         result[i] = ct if isinstance(xs[i], Unknown) else None
-    assert k == p["carry"]
     return result
 
 
-def _backward_step(
-    back: Graph, known: tuple[int, int], carry: int, cts: Sequence[Tangent], flags: tuple[list[bool], list[bool]], sums: Sequence[Atom]
-) -> tuple[Graph, list[Value]]:
-    """One step backwards, (known consts, ct_carry, sums, known xs, ct_ys) -> (ct_carry, sums, ct_xs), and the ct_ys given."""
-    summed, mapped = flags
+def _kept_outs(g: Graph, flags: Sequence[bool]) -> Graph:
+    return Graph(g.ins, g.eqns, tuple(kept(g.outs, flags)))
+
+
+def _backward_step(back: Graph, known: tuple[int, int], carry: int, summed: Sequence[bool], mapped: Sequence[bool]) -> Graph:
+    """One step backwards, (known consts, ct_carry, sums, known xs, ct_ys) -> (ct_carry, sums, ct_xs)."""
     c, x = known
     with Builder().here() as b:
         consts = [b.input(v.type) for v in back.ins[:c]]
         ct_k = [b.input(v.type) for v in back.ins[c + x : c + x + carry]]
-        totals = [b.input(a.type) for a in kept(sums, summed)]
+        totals = [b.input(a.type) for a in kept(back.outs[: len(summed)], summed)]
         seqs = [b.input(v.type) for v in back.ins[c : c + x]]
-        ct_y = [dense(Zero(v.type)) if isinstance(ct, Zero) else b.input(v.type) for v, ct in zip(back.ins[c + x + carry :], cts, strict=True)]
-        out = inline(b, back, [*consts, *seqs, *ct_k, *ct_y])
-        got_c, got_k, got_x = _three(out, len(summed), carry)
+        ct_y = [b.input(v.type) for v in back.ins[c + x + carry :]]
+        got_c, got_k, got_x = _three(inline(b, back, [*consts, *seqs, *ct_k, *ct_y]), len(summed), carry)
         added = [dense(plus(t, g)) for t, g in zip(totals, kept(got_c, summed), strict=True)]
-        return b.finish([*got_k, *added, *kept(got_x, mapped)]), [ct for ct in cts if not isinstance(ct, Zero)]
+        return b.finish([*got_k, *added, *kept(got_x, mapped)])
 
 
-def _three[T](xs: Sequence[T], a: int, b: int) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
+def _three(xs: Sequence[T], a: int, b: int) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
     return xs[:a], xs[a : a + b], xs[a + b :]
 
 
@@ -221,10 +240,12 @@ def _batch_scan(xs: Sequence[Value], mapped: Sequence[bool], p: Params) -> Seque
 # --- while --------------------------------------------------------------------------------------------------------------
 
 
-def run_while(test: Graph, body: Graph, test_consts: Sequence[Value], body_consts: Sequence[Value], carry: Sequence[Value]) -> tuple[Value, ...]:
+def run_while(
+    test: Graph, body: Graph, consts: tuple[Sequence[Value], Sequence[Value]], carry: Sequence[Value]
+) -> tuple[Value, ...]:
     """Write a while loop."""
-    params: Mapping[str, Any] = {"test": tidy(test), "body": tidy(body), "test_consts": len(test_consts), "body_consts": len(body_consts)}
-    return while_.all(*test_consts, *body_consts, *carry, **params)
+    a, b = consts
+    return while_.all(*a, *b, *carry, test=tidy(test), body=tidy(body), test_consts=len(a), body_consts=len(b))
 
 
 def _push_while(xs: Sequence[Value], dxs: Sequence[Tangent], p: Params) -> tuple[Sequence[Value], Sequence[Tangent]]:
@@ -235,12 +256,13 @@ def _push_while(xs: Sequence[Value], dxs: Sequence[Tangent], p: Params) -> tuple
     both, _ = differentiated(body, active, active[b:])
     n = len(body.ins)
     inputs = dict(zip(where(active), both.ins[n:], strict=True))
-    order = [*both.ins[:b], *[inputs[i] for i in range(b) if active[i]], *both.ins[b:n], *[inputs[i] for i in range(b, n) if active[i]]]
+    moving = [[inputs[i] for i in part if active[i]] for part in (range(b), range(b, n))]
+    order = [*both.ins[:b], *moving[0], *both.ins[b:n], *moving[1]]
     tangents = [dense(d) for d in ds]
     dk = [tangents[i] for i in range(b, n) if active[i]]
     wide_test = Graph((*test.ins, *[Var(d.type) for d in dk]), test.eqns, test.outs)
     consts = [*xs[a : a + b], *[tangents[i] for i in range(b) if active[i]]]
-    out = run_while(wide_test, reordered(both, order), xs[:a], consts, [*xs[a + b :], *dk])
+    out = run_while(wide_test, reordered(both, order), (xs[:a], consts), [*xs[a + b :], *dk])
     return out[:k], placed(out[k:], active[b:], body.outs)
 
 
@@ -255,10 +277,9 @@ def _batch_while(xs: Sequence[Value], mapped: Sequence[bool], p: Params) -> Sequ
     wide_test = vmap(test, n, [*flags[:a], *flags[a + b :]], [each])
     wide = vmap(body, n, flags[a:], flags[a + b :])
     if each:
-        wide, consts = _guarded(wide_test, wide, a, b), [*xs[:a], *xs[a : a + b]]
-        out = run_while(_any(wide_test), wide, xs[:a], consts, carry)
+        out = run_while(_any(wide_test), _guarded(wide_test, wide, a, b), (xs[:a], xs[: a + b]), carry)
     else:
-        out = run_while(wide_test, wide, xs[:a], xs[a : a + b], carry)
+        out = run_while(wide_test, wide, (xs[:a], xs[a : a + b]), carry)
     return [batched(y, m, n) for y, m in zip(out, flags[a + b :], strict=True)]
 
 
@@ -308,7 +329,8 @@ def _prune_scan(e: Eqn, needed: Sequence[bool]) -> Eqn:
     keep = [*used[:c], *carry, *used[c + k :]]
     if all(keep) and all(carry) and all(ys) and small is body:
         return e
-    params = {**p, "body": Graph(tuple(kept(body.ins, keep)), small.eqns, small.outs), "consts": sum(keep[:c]), "carry": sum(carry)}
+    params = {**p, "body": Graph(tuple(kept(body.ins, keep)), small.eqns, small.outs), "consts": sum(keep[:c])}
+    params["carry"] = sum(carry)
     return e._replace(ins=tuple(kept(e.ins, keep)), outs=tuple(kept(e.outs, [*carry, *ys])), params=params)
 
 

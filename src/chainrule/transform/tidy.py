@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.ir.graph import Atom, Eqn, Graph, Lit, Var
+
+PRUNE: dict[str, Callable[[Eqn, Sequence[bool]], Eqn]] = {}
+"""Row that holds graphs -> the equation without the outputs that nobody needs, and without what only they needed."""
 
 
 def live(g: Graph) -> Graph:
@@ -13,9 +17,12 @@ def live(g: Graph) -> Graph:
     kept: list[Eqn] = []
     for e in reversed(g.eqns):
         if any(v in needed for v in e.outs):
+            e = PRUNE[e.prim](e, [v in needed for v in e.outs]) if e.prim in PRUNE else e
             kept.append(e)
             needed.update(a for a in e.ins if isinstance(a, Var))
-    return g if len(kept) == len(g.eqns) else Graph(g.ins, tuple(reversed(kept)), g.outs)
+    kept.reverse()
+    same = len(kept) == len(g.eqns) and all(a is b for a, b in zip(kept, g.eqns, strict=True))
+    return g if same else Graph(g.ins, tuple(kept), g.outs)
 
 
 def shared(g: Graph) -> Graph:
