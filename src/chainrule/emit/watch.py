@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -21,7 +21,7 @@ _PLUMBING = {"spread", "reshape", "cast", "neg"}
 
 
 @contextmanager
-def debug_nans() -> Iterator[None]:
+def debug_nans() -> Generator[None, None, None]:
     """Within this context, the first operation that makes NaN out of numbers is an error that names it.
 
     The error (`NonFiniteError`) says the operation, the line, its inputs with their ranges, and where the first bad

@@ -99,7 +99,7 @@ def _as_float(e: Expression | None) -> str:
         x = lookup(frame, dotted(node) or "?")
         if type(x) is int:
             return e.with_parts({node: f"float({e.of(node)})"})
-        if isinstance(x, np.ndarray) and x.dtype.kind in "bui":
+        if isinstance(x, np.ndarray) and x.dtype.kind in "bui":  # pyright: ignore[reportUnknownMemberType]
             return e.with_parts({node: f"{e.of(node)}.astype(float)"})
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import permutations, product
 from typing import Any
 
@@ -25,7 +26,7 @@ def small(shapes: Sequence[Shape]) -> list[Array]:
     return [np.ones([code[n] for n in s]) for s in shapes]
 
 
-def _runs(f: Callable[[], Array]) -> Array | None:
+def _runs(f: Callable[[], Any]) -> Array | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -64,7 +65,7 @@ def rearranged(e: Expression | None, shapes: Sequence[Shape], run: Callable[...,
         return ""
     for c in _candidates(small(shapes)):
         xs = [x for _, x in c]
-        y = _runs(lambda xs=xs: run(*xs))
+        y = _runs(partial(run, *xs))
         if y is not None and (not keep_shape or y.shape in [x.shape for x in xs]):
             return e.with_parts({n: _suffixed(e.atom(n), s) for n, (s, _) in zip(nodes, c, strict=True) if s})
     return ""
@@ -81,7 +82,7 @@ def swapped(e: Expression | None, shapes: Sequence[Shape], run: Callable[..., Ar
     if e is None or nodes is None or len(shapes) != 2:
         return ""
     a, b = small(shapes)
-    if _runs(lambda: run(b, a)) is None:
+    if _runs(partial(run, b, a)) is None:
         return ""
     return e.with_parts({nodes[0]: e.of(nodes[1]), nodes[1]: e.of(nodes[0])})
 
@@ -98,7 +99,7 @@ def relettered(spec: str, shapes: Sequence[Shape]) -> str:
             continue
         for order in list(permutations(term))[1:]:
             new = ",".join([*terms[:k], "".join(order), *terms[k + 1 :]]) + arrow + out
-            if _runs(lambda new=new: np.einsum(new, *xs)) is not None:
+            if _runs(partial(np.einsum, new, *xs)) is not None:
                 return new
     return ""
 
@@ -117,7 +118,7 @@ def along_axis(e: Expression | None, shapes: Sequence[Shape], axis: int) -> str:
     if e is None or not isinstance(e.node, ast.Call) or len({len(s) for s in shapes}) != 1:
         return _same_rank(e, shapes, axis)
     xs = small(shapes)
-    axes = [k for k in range(len(shapes[0])) if k != axis and _runs(lambda k=k: np.concatenate(xs, k)) is not None]
+    axes = [k for k in range(len(shapes[0])) if k != axis and _runs(partial(np.concatenate, xs, k)) is not None]
     given = next((w.value for w in e.node.keywords if w.arg == "axis"), e.node.args[1] if len(e.node.args) > 1 else None)
     if not axes:
         return ""
@@ -129,9 +130,9 @@ def _same_rank(e: Expression | None, shapes: Sequence[Shape], axis: int) -> str:
     if e is None or nodes is None or {len(s) for s in shapes} != {1, 2}:
         return ""
     xs = small(shapes)
-    for suffix, stand in (("[:, None]", lambda x: x[:, None]), ("[None, :]", lambda x: x[None, :])):
-        new = [stand(x) if x.ndim == 1 else x for x in xs]
-        if _runs(lambda new=new: np.concatenate(new, axis)) is not None:
+    for suffix, place in (("[:, None]", 1), ("[None, :]", 0)):
+        new: list[Array] = [np.expand_dims(x, place) if x.ndim == 1 else x for x in xs]
+        if _runs(partial(np.concatenate, new, axis)) is not None:
             return e.with_parts({n: e.atom(n) + suffix for n, x in zip(nodes, xs, strict=True) if x.ndim == 1})
     return ""
 

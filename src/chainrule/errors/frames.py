@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import builtins
 import os
+import random
 import sys
 from collections.abc import Callable
 from functools import wraps
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any, TypeVar
 
+import numpy as np
+
 from chainrule.ir.where import Where, is_internal
+
+_QUIET = (ModuleType, random.Random, np.random.Generator, np.random.RandomState)
+"""What may be asked for an attribute without running anything of the user's."""
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FRONT = _PACKAGE + "front" + os.sep
@@ -50,7 +56,7 @@ def point(f: FrameType | None) -> Where | None:
 
 
 def lookup(f: FrameType | None, path: str) -> Any:
-    """What a dotted name means in a frame (attributes of modules only, so that nothing of the user's runs); None if unknown."""
+    """What a dotted name means in a frame; attributes of modules and generators only, so that nothing of the user's runs."""
     if f is None:
         return None
     first, *rest = path.split(".")
@@ -61,7 +67,7 @@ def lookup(f: FrameType | None, path: str) -> Any:
     else:
         return None
     for name in rest:
-        found = getattr(found, name, None) if isinstance(found, ModuleType) else None
+        found = getattr(found, name, None) if isinstance(found, _QUIET) else None
     return found
 
 

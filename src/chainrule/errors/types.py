@@ -171,12 +171,12 @@ def _letters(terms: Sequence[str], named: Sequence[tuple[str, str]], shapes: Seq
     return f"The shapes do not fit the specification: {', '.join(f'{n} is {s}' for n, s in named)}."
 
 
-def _ragged(x: Sequence[Any], path: str = "") -> str:
-    lengths = [len(y) if isinstance(y, list | tuple) else 0 for y in x]
+def _ragged(x: Any, path: str = "") -> str:
+    lengths: list[int] = [len(y) if isinstance(y, list | tuple) else 0 for y in x]  # pyright: ignore[reportUnknownArgumentType]
     for k, n in enumerate(lengths):
         if n != lengths[0]:
             return f"The rows of this list have different lengths: row {path}0 has {lengths[0]} and row {path}{k} has {n}."
-    inner = [_ragged(y, f"{path}{k}, ") for k, y in enumerate(x) if isinstance(y, list | tuple)]
+    inner = [_ragged(y, f"{path}{k}, ") for k, y in enumerate(x) if lengths[k]]
     return next((s for s in inner if "different lengths" in s), "The entries of this list are not of one shape.")
 
 
@@ -271,7 +271,7 @@ def _described(x: Any) -> tuple[str, str]:
         return "None was given", "Has a function forgotten to return its result?"
     if isinstance(x, str | bytes):
         return f"text was given ({x!r:.60})", ""
-    a = x if isinstance(x, np.ndarray) else np.asarray(x)
+    a: Any = np.asarray(x)
     kind = a.dtype.kind
     if kind == "O" and isinstance(x, np.ndarray):
         types = sorted({type(v).__name__ for v in a.flat[:100]})

@@ -100,9 +100,7 @@ def _for_random(f: Any, name: str) -> str:
     owner = getattr(f, "__self__", None)
     if not isinstance(owner, random.Random | np.random.Generator | np.random.RandomState):
         return ""
-    return (
-        f"{name} draws from plain numbers; loc + scale * cr.random.normal(key, shape) has a derivative."
-    )
+    return f"{name} draws from plain numbers; loc + scale * cr.random.normal(key, shape) has a derivative."
 
 
 def _stack(e: Expression, node: ast.expr) -> str:
