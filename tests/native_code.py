@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from chainrule.emit.native.target import Target, host
 NAMES = {np.dtype(n): n for n in ("float64", "float32", "int64", "int32", "bool")}
 
 
-def kernel_ir(kernels: dict[str, Kernel], target: Target | None = None) -> str:
+def kernel_ir(kernels: dict[str, Kernel], target: Target | None = None, write: Callable[..., None] = emit) -> str:
     """A module with one function per kernel, each taking the addresses of its operands in order."""
     m = builder.Module((target or host()).triple)
     for name, kernel in kernels.items():
         f = m.function(name, [(f"p{k}", builder.PTR) for k in range(len(kernel.operands))])
-        emit(f, kernel, dict(zip(kernel.operands, f.params, strict=True)))
+        write(f, kernel, dict(zip(kernel.operands, f.params, strict=True)))
     return m.text()
 
 
@@ -27,9 +28,9 @@ def load(ir: str, names: list[str], target: Target | None = None) -> module.Code
     return module.load_object(module.compile_object(ir, target), names)
 
 
-def run(kernel: Kernel, arrays: dict[str, np.ndarray], target: Target | None = None) -> None:
+def run(kernel: Kernel, arrays: dict[str, np.ndarray], target: Target | None = None, write: Callable[..., None] = emit) -> None:
     """Compile a kernel and call it on arrays, which must be what the operands say."""
-    code = load(kernel_ir({"k": kernel}, target), ["k"], target)
+    code = load(kernel_ir({"k": kernel}, target, write), ["k"], target)
     ordered = [arrays[name] for name in kernel.operands]
     for name, a in arrays.items():
         assert NAMES[a.dtype] == kernel.operands[name].dtype

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule.emit.native import module
-from chainrule.emit.native.loops import Kernel, Operand, Reduce, Stage, Step
+from chainrule.emit.native.loops import Kernel, Operand, Reduce, Stage, Step, emit_columns
 from chainrule.emit.native.target import host, named
 from native_code import elementwise, kernel_ir, run
 
@@ -158,6 +158,35 @@ def test_softmax_in_three_stages(c: int, dtype: str):
     np.testing.assert_allclose(lse, np.log(e.sum(1)) + x.max(1), rtol=4 * eps, atol=4 * eps)
 
 
+@pytest.mark.parametrize("columns", [1, 5, 8, 21, 32, 70])
+@pytest.mark.parametrize("rows", [1, 2, 13])
+def test_reductions_down_the_columns_in_the_order_of_the_rows(rows: int, columns: int):
+    """bias -= rate * sum over rows of (x * s), the product stored on the way, in one pass."""
+    x, s, bias = RNG.normal(size=(rows, columns)), RNG.normal(size=rows), RNG.normal(size=columns)
+    operands = {
+        "x": Operand("float64", (columns, 1), x.size),
+        "s": Operand("float64", (1, 0), rows),
+        "rate": Operand("float64", (0, 0), 1),
+        "p": Operand("float64", (columns, 1), x.size),
+        "bias": Operand("float64", (0, 1), columns),
+    }
+    stage = Stage(
+        (Step("v", "multiply", ("x", "s")),),
+        (("v", "p"),),
+        (Reduce("t", "sum", "v"),),
+        (Step("d", "multiply", ("t", "rate")), Step("new", "subtract", ("bias", "d"))),
+        (("new", "bias"),),
+    )
+    p, rate = np.zeros_like(x), np.array([0.1])
+    want = np.zeros(columns)
+    for row in x * s[:, None]:
+        want = want + row
+    want = bias - 0.1 * want
+    run(Kernel((rows, columns), operands, (stage,)), {"x": x, "s": s, "rate": rate, "p": p, "bias": bias}, write=emit_columns)
+    np.testing.assert_array_equal(p, x * s[:, None])
+    np.testing.assert_array_equal(bias, want)
+
+
 @pytest.mark.parametrize(
     ("source", "to"),
     [("float64", "float32"), ("float32", "float64"), ("int64", "float64"), ("float64", "int64"), ("bool", "float32")],
@@ -168,6 +197,50 @@ def test_conversions_are_numpys(source: str, to: str):
     operands = {"x": Operand(source, (1,), 43), "y": Operand(to, (1,), 43)}
     run(Kernel((43,), operands, (Stage((Step("v", "astype", ("x",), to),), (("v", "y"),)),)), {"x": x, "y": y})
     np.testing.assert_array_equal(y, x.astype(to))
+
+
+EXACT = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "maximum": np.maximum,
+    "negative": np.negative,
+    "absolute": np.absolute,
+    "sqrt": np.sqrt,
+    "square": np.square,
+}
+
+
+@pytest.mark.parametrize("trial", range(40))
+def test_random_programs_to_the_bit(trial: int):
+    """Up to a dozen exact operations on operands that vary, repeat and transpose, on a grid of up to three axes."""
+    rng = np.random.default_rng(trial)
+    dtype = "float64" if trial % 2 else "float32"
+    shape = tuple(int(n) for n in rng.integers(1, 24, rng.integers(1, 4)))
+    arrays, operands = {}, {}
+    for k in range(4):
+        own = tuple(n if rng.random() < 0.7 else 1 for n in shape)
+        axes = rng.permutation(len(shape)) if rng.random() < 0.3 else np.arange(len(shape))
+        a = rng.normal(size=tuple(own[i] for i in axes)).astype(dtype)
+        strides = dict(zip(axes, a.strides, strict=True))
+        step = tuple(strides[i] // a.itemsize if own[i] > 1 else 0 for i in range(len(shape)))
+        arrays[f"x{k}"], operands[f"x{k}"] = a, Operand(dtype, step, a.size)
+        arrays[f"x{k}"] = a
+    values = {
+        n: np.lib.stride_tricks.as_strided(a, shape, [s * a.itemsize for s in operands[n].strides]) for n, a in arrays.items()
+    }
+    steps = []
+    with np.errstate(all="ignore"):
+        for k in range(rng.integers(1, 12)):
+            op = rng.choice(list(EXACT))
+            chosen = [str(rng.choice(list(values))) for _ in range(EXACT[op].nin)]
+            steps.append(Step(f"v{k}", str(op), tuple(chosen)))
+            values[f"v{k}"] = EXACT[op](*(values[c] for c in chosen))
+    out = np.zeros(shape, dtype)
+    arrays["y"], operands["y"] = out, Operand(dtype, tuple(s // out.itemsize for s in out.strides), out.size)
+    run(Kernel(shape, operands, (Stage(tuple(steps), ((steps[-1].out, "y"),)),)), arrays)
+    np.testing.assert_array_equal(out, values[steps[-1].out])
 
 
 @pytest.mark.parametrize(

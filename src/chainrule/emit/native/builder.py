@@ -5,11 +5,10 @@ Text is several times faster to make than an object model, and what is made is w
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 __all__ = ["F32", "F64", "I1", "I8", "I32", "I64", "PTR", "Function", "Module", "Type", "Val", "fma", "select"]
 
@@ -62,12 +61,20 @@ I1, I8, I32, I64, PTR = Type("i1"), Type("i8"), Type("i32"), Type("i64"), Type("
 Number = float | int
 
 
+def _float32(value: Number) -> float:
+    """The nearest float32, infinity beyond the largest."""
+    try:
+        return struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
 def literal(value: Number, type_: Type) -> str:
     """The text of a constant: floats by their bits, so that no digit is lost."""
     if type_.elem == "ptr":
         text = "null"
     elif type_.is_float:
-        exact = float(np.float32(value)) if type_.elem == "float" else float(value)
+        exact = _float32(value) if type_.elem == "float" else float(value)
         text = f"0x{struct.unpack('<Q', struct.pack('<d', exact))[0]:016X}"
     else:
         text = str(int(value))

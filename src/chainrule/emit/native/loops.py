@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from . import vectors
 from .builder import F32, F64, I1, I32, I64, Function, Type, Val, select
-from .math import apply
+from .math import HEAVY, PREDICATES, apply
 from .target import VIRTUAL_BYTES
 
-__all__ = ["TYPES", "Kernel", "Operand", "Reduce", "Stage", "Step", "emit"]
+__all__ = ["TYPES", "Kernel", "Operand", "Reduce", "Stage", "Step", "emit", "emit_columns"]
 
 TYPES: dict[str, Type] = {"float64": F64, "float32": F32, "int64": I64, "int32": I32, "bool": I1}
-_HEAVY = 4  # a body with as many steps keeps the processor busy with one accumulator
+_BUSY = 4  # a body with as many steps keeps the processor busy with one accumulator
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,21 @@ def _used(stage: Stage) -> set[Input]:
     return {i for s in stage.steps for i in s.inputs} | {v for v, _ in stage.stores} | {r.value for r in stage.reduces}
 
 
+def emit_columns(f: Function, kernel: Kernel, pointers: Mapping[str, Val], rows: tuple[Val, Val] | None = None) -> None:
+    """Append a kernel of two axes and one stage whose reductions run down the columns, each in the order of the rows.
+
+    Args:
+        f, pointers: as in `emit`.
+        kernel: `row_steps` and `row_stores` of its stage follow once per column, on vectors of columns.
+        rows: first and last + 1 of the rows to reduce, for one share of the work; 0 <= first <= last <= shape[0].
+    """
+    kernel.check()
+    if len(kernel.shape) != 2 or len(kernel.stages) != 1:
+        raise ValueError("columns are reduced in a kernel of two axes and one stage")
+    if kernel.shape[1]:
+        _Emitter(f, kernel, pointers, rows).columns()
+
+
 class _Emitter:
     """Writes one kernel. Values live at one of three levels: the kernel, the row, the element."""
 
@@ -174,11 +189,15 @@ class _Emitter:
     # -- the nest of loops ------------------------------------------------------------------------------------------
 
     def rows(self) -> None:
+        self._axis(0, self._bases())
+
+    def _bases(self) -> dict[str, Val]:
+        """Where each operand starts; those that are one number are loaded once."""
         bases = {n: self.f.offset(self.pointers[n], o.offset, self._memory(n)) for n, o in self.kernel.operands.items()}
         for name in self.read:
             if not any(self.kernel.operands[name].strides):
                 self.fixed[name] = vectors.load(bases[name], self._type(name))
-        self._axis(0, bases)
+        return bases
 
     def _axis(self, axis: int, bases: dict[str, Val]) -> None:
         """Loops over the outer axes; each adds its index times the stride to the addresses."""
@@ -237,12 +256,54 @@ class _Emitter:
         for name in sorted(n for n in used if isinstance(n, str) and n in self.fixed and n not in self.splats):
             self.splats[name] = self.f.splat(self.fixed[name], self.lanes)
 
+    # -- down the columns -----------------------------------------------------------------------------------------------
+
+    def columns(self) -> None:
+        """Blocks of up to four vectors of columns; for each, all rows."""
+        bases = self._bases()
+        stage, n, w = self.kernel.stages[0], self.kernel.shape[1], self.lanes
+        self._splat_ahead(stage, stage.steps)
+        group = min(4 if len(stage.steps) < _BUSY else 1, max(n // w, 1))
+        whole = n // (w * group) * (w * group)
+        self.f.loop(0, whole, w * group, lambda j, _: self._column_block(stage, bases, j, [None] * group))
+        for start in range(whole, n, w):
+            self._column_block(stage, bases, self.f.i64(start), [n - start if n - start < w else None])
+
+    def _column_block(self, stage: Stage, bases: dict[str, Val], j: Val, counts: list[int | None]) -> None:
+        starts = [self._plus(j, k * self.lanes) for k in range(len(counts))]
+        kinds = [self._value_type(r.value, stage).of(self.lanes) for r in stage.reduces]
+        zeros = [vectors.neutral(r.op, self.f.const(0, t)) for r, t in zip(stage.reduces, kinds, strict=True)]
+
+        def row(i: Val, old: list[Val]) -> list[Val]:
+            here = {n: self._advance(n, b, i, self.kernel.operands[n].strides[0]) for n, b in bases.items()}
+            found = [v for at, c in zip(starts, counts, strict=True) for v in self._body(stage, here, at, c)]
+            return [
+                vectors.combine(stage.reduces[k % len(zeros)].op, o, v) for k, (o, v) in enumerate(zip(old, found, strict=True))
+            ]
+
+        first, last = self.share or (0, self.kernel.shape[0])
+        sums = self.f.loop(first, last, 1, row, zeros * len(counts))
+        for k, (at, count) in enumerate(zip(starts, counts, strict=True)):
+            values = {r.out: sums[k * len(zeros) + m] for m, r in enumerate(stage.reduces)}
+            self._finish_columns(stage, bases, values, at, count)
+
+    def _finish_columns(self, stage: Stage, bases: dict[str, Val], values: dict[str, Val], at: Val, count: int | None) -> None:
+        """What follows from the reductions of a vector of columns."""
+        values = {**self.splats, **values}
+        for step in stage.row_steps:
+            for name in step.inputs:
+                if isinstance(name, str) and name not in values:
+                    values[name] = self._load(name, bases[name], at, count)
+            values[step.out] = self._apply(step, values)
+        for value, name in stage.row_stores:
+            self._store(self._vector(value, values, self._type(name)), name, bases[name], at, count)
+
     # -- one pass along a row ------------------------------------------------------------------------------------------
 
     def _pass(self, stage: Stage, bases: dict[str, Val]) -> dict[str, Val]:
         """The loop over whole vectors, then the part that is left."""
         n, w = self.kernel.shape[-1], self.lanes
-        light = len(stage.steps) < _HEAVY
+        light = len(stage.steps) < _BUSY and not any(s.op in HEAVY for s in stage.steps)
         group = min(4 if light and stage.reduces else 2 if light else 1, max(n // w, 1))
         kinds = [self._value_type(r.value, stage) for r in stage.reduces]
         zeros = [vectors.neutral(r.op, self.f.const(0, t.of(w))) for r, t in zip(stage.reduces, kinds, strict=True)]
@@ -284,6 +345,8 @@ class _Emitter:
 
     def _load(self, name: str, base: Val, at: Val, count: int | None) -> Val:
         stride, t = self.kernel.operands[name].strides[-1], self._type(name).of(self.lanes)
+        if not stride:
+            return self.f.splat(vectors.load(base, self._type(name)), self.lanes)
         pointer = self._advance(name, base, at, stride)
         return vectors.load(pointer, t, count) if stride == 1 else vectors.load_strided(pointer, stride, t, count)
 
@@ -329,18 +392,20 @@ class _Emitter:
         return v
 
     def _value_type(self, value: Input, stage: Stage) -> Type:
-        """The scalar type of a value, found by applying the steps to a function that is thrown away."""
-        if not isinstance(value, str):
-            return F64
-        if value in self.fixed:
-            return self.fixed[value].type
-        trial = Function(self.f.module.scratch(), "trial", [], None, "")
-        values = {n: Val(trial, "%x", self._type(n)) for n in self.kernel.operands}
-        values |= {n: Val(trial, "%x", v.type) for n, v in self.fixed.items()}
-        dry = _Emitter(trial, self.kernel, {}, None)
+        """The scalar type of a value of a pass."""
+        types = {n: self._type(n) for n in self.kernel.operands} | {n: v.type for n, v in self.fixed.items()}
         for step in stage.steps:
-            values[step.out] = dry._apply(step, values)
-        return values[value].type
+            types[step.out] = _result_type(step, types)
+        return types[value] if isinstance(value, str) else F64
+
+
+def _result_type(step: Step, types: Mapping[str, Type]) -> Type:
+    """Comparisons are booleans; everything else has the type of its last argument (of `where`, its first is another)."""
+    if step.op == "astype":
+        return TYPES[step.to]
+    if step.op in PREDICATES:
+        return I1
+    return [types[i] for i in step.inputs if isinstance(i, str)][-1]
 
 
 def cast(v: Val, to: Type) -> Val:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import elementary, special, trigonometric
+from . import elementary, integers, special, trigonometric
 from .builder import F64, Function, Val, fma, select
 
 __all__ = ["FUNCTIONS", "apply", "supports"]
@@ -60,6 +60,7 @@ _UNARY: dict[str, Callable[[Val], Val]] = {
     "absolute": _absolute,
     "sign": _sign,
     "logical_not": lambda a: ~a,
+    "invert": lambda a: ~a,
     "isnan": lambda a: a.isnan(),
     "isinf": lambda a: a.abs().eq(float("inf")),
     "isfinite": lambda a: a.abs().lt(float("inf")),
@@ -87,6 +88,13 @@ _BINARY: dict[str, Callable[[Val, Val], Val]] = {
     "logical_or": lambda a, b: a | b,
     "logical_xor": lambda a, b: a ^ b,
     "copysign": lambda a, b: a.copysign(b),
+    "remainder": integers.remainder,
+    "floor_divide": integers.floor_divide,
+    "bitwise_and": lambda a, b: a & b,
+    "bitwise_or": lambda a, b: a | b,
+    "bitwise_xor": lambda a, b: a ^ b,
+    "left_shift": integers.shift_left,
+    "right_shift": integers.shift_right,
 }
 
 _TERNARY: dict[str, Callable[[Val, Val, Val], Val]] = {"fma": fma, "where": select}
@@ -112,15 +120,35 @@ FUNCTIONS: dict[str, Operation] = {
 }
 
 
+PREDICATES = frozenset(n for n in (*_UNARY, *_BINARY) if n.startswith(("less", "greater", "equal", "not_equal", "logical", "is")))
+"""Functions whose results are booleans."""
+
+HEAVY = frozenset({*_NATIVE, *_FLOAT64})
+"""Functions of dozens of instructions."""
+
+
 def supports(name: str) -> bool:
     """Is there a vector function of this name?"""
     return name in FUNCTIONS
 
 
-def apply(f: Function, name: str, *args: Val) -> Val:
-    """Append the instructions of a function by name; all arguments have one type (but the condition of `where`)."""
+def apply(f: Function, name: str, *args: Val, inline: bool = False) -> Val:
+    """Append a function by name; all arguments have one type (but the condition of `where`).
+
+    A heavy function becomes one function of the module and is called, so that it is compiled once however often it is
+    used; that costs nothing measurable. With `inline` its instructions are written here.
+    """
     if name not in FUNCTIONS:
         raise KeyError(f"the native engine has no function {name!r}")
     if any(a.f is not f for a in args):
         raise ValueError(f"an argument of {name} belongs to another function")
-    return FUNCTIONS[name](*args)
+    return FUNCTIONS[name](*args) if inline or name not in HEAVY else _call(f, name, args)
+
+
+def _call(f: Function, name: str, args: tuple[Val, ...]) -> Val:
+    t = args[0].type
+    symbol = f"{name}_{t.suffix}"
+    if symbol not in f.module.functions:
+        body = f.module.function(symbol, [(f"x{k}", a.type) for k, a in enumerate(args)], t, internal=True)
+        body.return_(FUNCTIONS[name](*body.params))
+    return f.call(symbol, t, *args)

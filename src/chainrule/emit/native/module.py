@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 from .target import Target, host
 
-__all__ = ["Code", "Unsupported", "assembly", "compile_object", "load_object", "versions"]
+__all__ = ["Code", "Unsupported", "assembly", "compile_object", "load_object", "reason", "versions"]
 
 CODEGEN_LEVEL = 2
 _names = itertools.count()
@@ -35,6 +36,21 @@ def _llvm() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm
+
+
+@functools.cache
+def reason() -> str | None:
+    """Why native code cannot run here, or None if it can."""
+    try:
+        _llvm()
+        target = host()
+    except Unsupported as error:
+        return str(error)
+    if sys.maxsize < 2**32:
+        return "native code needs 64 bits"
+    if not target.triple.startswith(("x86_64", "amd64", "aarch64", "arm64")):
+        return f"native code is not made for {target.triple}"
+    return None if target.has_fma else f"{target.cpu} has no fused multiply-add"
 
 
 def versions() -> str:
