@@ -1,0 +1,23 @@
+"""Pictures of learning: each function draws one and returns (figure, axes)."""
+
+from chainrule.plot.curves import curves, measured_against_theory, steps_on_curve, thinned
+from chainrule.plot.network import heat, network, pictures
+from chainrule.plot.style import COLOURS, SERIES, figure, styled, svg
+from chainrule.plot.surface import contours_with_paths, decision
+
+__all__ = [
+    "COLOURS",
+    "SERIES",
+    "contours_with_paths",
+    "curves",
+    "decision",
+    "figure",
+    "heat",
+    "measured_against_theory",
+    "network",
+    "pictures",
+    "steps_on_curve",
+    "styled",
+    "svg",
+    "thinned",
+]
