@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.util
 import json
@@ -13,9 +14,10 @@ import pytest
 import scipy.special as sp
 
 from chainrule.emit.native import module
+from chainrule.emit.native.loops import Kernel, Operand, Stage, Step
 from chainrule.emit.native.math import FUNCTIONS
 from chainrule.emit.native.target import host, named
-from native_code import Functions, elementwise, kernel_ir
+from native_code import Functions, elementwise, kernel_ir, load
 
 RNG = np.random.default_rng(7)
 
@@ -212,6 +214,20 @@ def test_exact_powers_have_exact_logarithms():
     np.testing.assert_array_equal(functions("float64")[0]("exp2", n), 2.0**n)
     k = np.arange(0, 23, dtype=float)
     np.testing.assert_array_equal(functions("float64")[0]("log10", 10.0**k), k)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_one_number_at_a_time_gives_the_same_bits(dtype: str):
+    """Values of a row are scalars: they go through the same functions as vectors."""
+    n = 200
+    operands = {"x": Operand(dtype, (1, 0), n), "y": Operand(dtype, (1, 0), n)}
+    stage = lambda op: Stage(row_steps=(Step("v", op, ("x",)),), row_stores=(("v", "y"),))
+    code = load(kernel_ir({op: Kernel((n, 1), operands, (stage(op),)) for op in UNARY}), list(UNARY))
+    for op in UNARY:
+        x = RNG.permutation(points(op, dtype))[:n]
+        y = np.zeros_like(x)
+        code.function(op, ctypes.c_void_p, ctypes.c_void_p)(x.ctypes.data, y.ctypes.data)
+        assert y.tobytes() == functions(dtype)[0](op, x).tobytes(), op
 
 
 @pytest.mark.skipif(not (host().is_x86 and host().has_fma), reason="compares x86 instruction sets")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 from .builder import F64, I64, PTR, Function, Type, Val, fma, select
@@ -20,27 +19,30 @@ def _reduce(x: Val) -> tuple[Pair, Val]:
     t, error = two_prod(n, x.like(p2))
     r, rest = two_sum(first, -t)
     near = r, (rest - error) - n * p3
-    large = x.abs().ge(LARGE) & x.abs().ne(math.inf)
     f = x.f
-    h, low, q = f.when(f.any(large), lambda: _reduce_lanes(x, large, near, quadrant), (*near, quadrant))
+    h, low, q = f.when(f.any(_is_large(x)), lambda: _reduce_lanes(x, near, quadrant), (*near, quadrant))
     return (h, low), q
 
 
-def _reduce_lanes(x: Val, large: Val, near: Pair, quadrant: Val) -> list[Val]:
-    """Replace the lanes that are large, one at a time, by Payne and Hanek's reduction."""
-    f, out = x.f, [near[0], near[1], quadrant]
-    helper, room = _payne_hanek(f), f.alloca(F64, 3)
-    for lane in range(x.type.lanes or 1):
-        reduce = functools.partial(_reduce_lane, x, lane, out, helper, room)
-        out = f.when(f.extract(large, lane), reduce, out)
-    return out
+def _is_large(x: Val) -> Val:
+    return x.abs().ge(LARGE) & x.abs().ne(math.inf)
 
 
-def _reduce_lane(x: Val, lane: int, old: list[Val], helper: str, room: Val) -> list[Val]:
-    f = x.f
-    f.call(helper, None, f.extract(x, lane), room)
-    found = [f.load(f.offset(room, k, t), t) for k, t in enumerate((F64, F64, I64))]
-    return [f.insert(v, s, lane) for v, s in zip(old, found, strict=True)]
+def _reduce_lanes(x: Val, near: Pair, quadrant: Val) -> list[Val]:
+    """Replace the lanes that are large, one after the other in memory, by Payne and Hanek's reduction."""
+    f, helper = x.f, _payne_hanek(x.f)
+    values = [x, *near, quadrant]
+    places = [f.alloca(v.type) for v in values]
+    for v, place in zip(values, places, strict=True):
+        f.store(v, place)
+
+    def lane(i: Val, _: list[Val]) -> None:
+        number, *results = (f.offset(place, i, v.type) for v, place in zip(values, places, strict=True))
+        value = f.load(number, F64)
+        f.when(_is_large(value), lambda: f.call(helper, None, value, *results) and None)
+
+    f.loop(0, x.type.lanes or 1, 1, lane)
+    return [f.load(place, v.type) for v, place in zip(values[1:], places[1:], strict=True)]
 
 
 def _payne_hanek(caller: Function) -> str:
@@ -48,8 +50,8 @@ def _payne_hanek(caller: Function) -> str:
     module, name = caller.module, "chainrule_reduce_large"
     if name in module.functions:
         return name
-    f = module.function(name, [("x", F64), ("out", PTR)], internal=True)
-    x, out = f.params
+    f = module.function(name, [("x", F64), ("r", PTR), ("rest", PTR), ("quadrant", PTR)], internal=True)
+    x, *results = f.params
     words = Val(f, module.table("two_over_pi", [0, *table()["2/pi"], 0, 0], I64), PTR)
     bits = x.bits()
     exponent = (bits.lshr(52) & 2047) - 1075
@@ -74,9 +76,8 @@ def _payne_hanek(caller: Function) -> str:
     negative = x.lt(0.0)
     tail = error + fma(h, p_low, rest * p)
     r, tail = fast_two_sum(r, tail)
-    f.store(select(negative, -r, r), out)
-    f.store(select(negative, -tail, tail), f.offset(out, 1, F64))
-    f.store(select(negative, -quadrant, quadrant), f.offset(out, 2, I64))
+    for value, place in zip((r, tail, quadrant), results, strict=True):
+        f.store(select(negative, -value, value), place)
     return name
 
 
