@@ -11,6 +11,8 @@ import pytest
 
 from chainrule.emit.native import module
 from chainrule.emit.native.builder import F64, I32, I64, PTR, Module, Val
+from chainrule.emit.native.call_code import call_ir
+from chainrule.emit.native.pool_code import pool_ir
 from chainrule.emit.native.target import Target, host, named
 
 
@@ -49,6 +51,14 @@ def test_code_reaches_the_process_and_its_own_constants():
     code = module.load_object(module.compile_object(m.text()), ["k"])
     assert code.function("k", ctypes.c_void_p, ctypes.c_int64, restype=ctypes.c_double)(room, 3) == 2.5
     assert room.raw == b"\7\7\7\0"
+
+
+@pytest.mark.parametrize("kind", ["futex", "ulock", "address", "nap"])
+@pytest.mark.parametrize("name", ["aarch64", "avx2"])
+def test_the_pool_and_the_calls_compile_for_other_systems(kind: str, name: str):
+    target = named(name)
+    assert module.compile_object(pool_ir(kind, target), target)
+    assert module.compile_object(call_ir(16, target), target)
 
 
 def test_missing_symbols_are_errors():

@@ -7,7 +7,7 @@ its `self`. So a program needs no code of its own to be called, and this code ho
 from __future__ import annotations
 
 from .builder import I1, I32, I64, PTR, Function, Module, Val, select
-from .target import host
+from .target import Target, host
 
 # Words of the table. After them, one record per input and output; after those, the dimensions.
 KERNEL, CONTEXT, INPUTS, OUTPUTS, RELEASE_GIL, BUSY, SLOW, NDARRAY, FLOAT = range(9)
@@ -43,9 +43,9 @@ class Layout:
         self.data, self.ndim, self.dims, self.dtype, self.flags = head, head + 8, head + 16, head + 40, head + 48
 
 
-def call_ir(head: int) -> str:
+def call_ir(head: int, target: Target | None = None) -> str:
     """The module: `call` (a METH_FASTCALL | METH_KEYWORDS function) and `invoke` (for prepared arrays)."""
-    m = Module(host().triple)
+    m = Module((target or host()).triple)
     writer = _Writer(m, Layout(head))
     for write in (writer.check, writer.apart, writer.prepare, writer.drop, writer.result, writer.invoke, writer.call):
         write()

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 
 from . import cache
 from .module import Code
-from .pool_code import CLOCK, ENSURE, LIMIT, RELEASE, SIGNALS, SIZE, SYSTEM_SLOTS, WAIT, WAKE, YIELD, code_key, pool_ir
+from .pool_code import CLOCK, ENSURE, LIMIT, RELEASE, SIGNALS, SIZE, SYSTEM_SLOTS, WAIT, WAKE, YIELD, pool_ir
 
 __all__ = ["Pool", "default_threads", "shared", "using"]
 
@@ -136,7 +136,7 @@ class Pool:
 @functools.cache
 def _code(kind: str) -> Code:
     exports = ["pool_run", "pool_poll", "pool_wake", "pool_worker"]
-    code, _ = cache.build(cache.key(code_key(kind)), lambda: pool_ir(kind), exports)
+    code, _ = cache.build(cache.key(pool_ir(kind)), lambda: pool_ir(kind), exports)
     # Daemon threads run in it until the process ends, whatever the interpreter has let go of by then.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(code))
     return code

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from .builder import I1, I32, I64, PTR, Function, Module, Val
-from .target import host
+from .target import Target, host
 
 # Bytes from the start of the state. What different threads write lies on different pairs of cache lines.
 FUNCTION, CONTEXT, LIMIT, LAST_POLL = 0, 8, 16, 24
@@ -25,15 +25,11 @@ _PATIENCE = 20_000  # looks at `DONE` before the caller gives its processor away
 _FUTEX_WAIT, _FUTEX_WAKE = 128, 129  # private to the process
 
 
-def code_key(kind: str) -> str:
-    """What the code depends on besides the processor."""
-    return pool_ir(kind)
-
-
-def pool_ir(kind: str) -> str:
+def pool_ir(kind: str, target: Target | None = None) -> str:
     """The module: `pool_run`, `pool_poll`, `pool_wake`, `pool_worker`; `kind` is how a thread sleeps."""
-    m = Module(host().triple)
-    writer = _Writer(m, kind)
+    processor = target or host()
+    m = Module(processor.triple)
+    writer = _Writer(m, kind, processor)
     for write in (writer.now, writer.poll, writer.wake, writer.worker, writer.run):
         write()
     return m.text()
@@ -62,12 +58,12 @@ def slot(state: Val, offset: int) -> Val:
 
 
 class _Writer:
-    def __init__(self, m: Module, kind: str):
-        self.m, self.kind = m, kind
+    def __init__(self, m: Module, kind: str, target: Target):
+        self.m, self.kind, self.target = m, kind, target
 
     def pause(self, f: Function) -> None:
         """Tell the processor that this is a loop that waits."""
-        if host().is_x86:
+        if self.target.is_x86:
             f.call("llvm.x86.sse2.pause", None)
         else:
             f.call("llvm.aarch64.hint", None, f.const(1, I32))
@@ -102,7 +98,7 @@ class _Writer:
     # -- sleeping -----------------------------------------------------------------------------------------------------
 
     def _futex(self, f: Function, call: Val, address: Val, operation: int, value: Val) -> None:
-        number, low = 202 if host().is_x86 else 98, f.cast("trunc", value, I32)
+        number, low = 202 if self.target.is_x86 else 98, f.cast("trunc", value, I32)
         f.do(f"call i64 (i64, ...) {call.ref}(i64 {number}, ptr {address.ref}, i32 {operation}, i32 {low.ref}, ptr null)")
 
     def sleep(self, f: Function, state: Val, wakes: Val) -> None:
