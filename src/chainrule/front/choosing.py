@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.special as sp
 
 from chainrule import errors
-from chainrule.build.value import FUNCTIONS, Value
+from chainrule.build.value import FUNCTIONS, UFUNCS, Value
 from chainrule.front.arithmetic import conjugate, truth
 from chainrule.front.operands import broadcast, broadcast_shape, implements, retyped, stacked, value
 from chainrule.ir.types import DType
@@ -171,6 +172,12 @@ def sinc(x: Any) -> Value:
         series = series * s + (-1) ** k / math.factorial(2 * k + 1)
     far = either(near, 1.0, u, like=u)
     return kinked.select(near, series, elementwise.sin(far) / far)
+
+
+@implements(np.i0)
+def i0(x: Any) -> Value:
+    """Modified Bessel function of order 0."""
+    return UFUNCS[sp.i0](x)
 
 
 @implements(np.isclose)

@@ -25,6 +25,8 @@ def jvp_and_names(g: Graph, wrt: Sequence[int] | None = None) -> tuple[Graph, En
     settle(g)
     with Builder().here() as b:
         value: Env = {v: same_input(b, v) for v in g.ins}
+        for i in wrt:
+            _real(g.ins[i])
         direction: dict[Var, Tangent] = {g.ins[i]: b.input(g.ins[i].type, hint=tangent(g.ins[i].hint)) for i in wrt}
         for e in g.eqns:
             ins = [value_of(b, value, a) for a in e.ins]
@@ -45,6 +47,7 @@ def jvp_and_names(g: Graph, wrt: Sequence[int] | None = None) -> tuple[Graph, En
                 value[v] = y
                 call(y, v.hint)
                 if v.type.inexact and not isinstance(dy, Zero):
+                    _real(v)
                     direction[v] = dy
                     call(dy, tangent(v.hint))
         b.where = None
@@ -53,3 +56,9 @@ def jvp_and_names(g: Graph, wrt: Sequence[int] | None = None) -> tuple[Graph, En
         return b.finish([*ys, *map(dense, dys)]), value
 
 
+def _real(v: Var) -> None:
+    """Raise where a tangent would be complex: transposing it would need conjugates that the rows do not write."""
+    if v.type.dtype.kind == "c":
+        raise errors.NotDifferentiableError(
+            "complex numbers can be evaluated, not differentiated: write the function of real and imaginary parts"
+        )
