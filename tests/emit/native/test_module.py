@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -59,6 +60,37 @@ def test_the_pool_and_the_calls_compile_for_other_systems(kind: str, name: str):
     target = named(name)
     assert module.compile_object(pool_ir(kind, target), target)
     assert module.compile_object(call_ir(16, target), target)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_can_compile_while_the_parent_does():
+    """Forked in the middle of a compilation of another thread."""
+    text = """
+import os, threading, time, warnings
+from chainrule.emit.native import module
+from chainrule.emit.native.builder import I64, Module
+from chainrule.emit.native.target import host
+warnings.simplefilter("ignore")
+def ir(n):
+    m = Module(host().triple)
+    f = m.function("k", [("x", I64)], I64)
+    v = f.params[0]
+    for k in range(n):
+        v = v * 3 + k
+    f.return_(v)
+    return m.text()
+big = ir(20_000)
+module.compile_object(ir(1))
+threading.Thread(target=module.compile_object, args=(big,)).start()
+time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    module.compile_object(ir(2))
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+    found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True)
+    assert found.stdout == "0\n"
 
 
 def test_missing_symbols_are_errors():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ __all__ = ["Code", "Unsupported", "assembly", "compile_object", "load_object", "
 CODEGEN_LEVEL = 2
 _names = itertools.count()
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit a compilation under way in a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Unsupported(RuntimeError):
