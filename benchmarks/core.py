@@ -14,7 +14,7 @@ from harness import compare, machine, table, unit
 import chainrule as cr
 
 
-def scalar(np, x):  # noqa: ANN001, ANN201
+def scalar(np, x):
     """A function of one number with 30 operations."""
     y = x
     for _ in range(7):
@@ -22,13 +22,13 @@ def scalar(np, x):  # noqa: ANN001, ANN201
     return y + np.exp(-y)
 
 
-def network_case():  # noqa: ANN201
+def network_case():
     """A two-layer network on a batch of 64."""
     rng = np.random.default_rng(0)
     p = {"W1": rng.normal(size=(64, 128)) / 8, "b1": np.zeros(128), "W2": rng.normal(size=(128, 10)) / 11, "b2": np.zeros(10)}
     x, y = rng.normal(size=(64, 64)), rng.normal(size=(64, 10))
 
-    def loss(np, p):  # noqa: ANN001, ANN202
+    def loss(np, p):
         return np.mean((np.tanh(x @ p["W1"] + p["b1"]) @ p["W2"] + p["b2"] - y) ** 2)
 
     return loss, p
@@ -46,8 +46,18 @@ def eager() -> list[str]:
     for k in p:
         np.testing.assert_allclose(net(p)[k], peer(p)[k], rtol=1e-10, atol=1e-12)
     return [
-        table(compare("Eager gradient of a 30-operation scalar function", {"chainrule": lambda: ours(1.2), "autograd": lambda: theirs(1.2)})),
-        table(compare("Eager gradient of a two-layer network (64-128-10, batch 64)", {"chainrule": lambda: net(p), "autograd": lambda: peer(p)})),
+        table(
+            compare(
+                "Eager gradient of a 30-operation scalar function",
+                {"chainrule": lambda: ours(1.2), "autograd": lambda: theirs(1.2)},
+            )
+        ),
+        table(
+            compare(
+                "Eager gradient of a two-layer network (64-128-10, batch 64)",
+                {"chainrule": lambda: net(p), "autograd": lambda: peer(p)},
+            )
+        ),
     ]
 
 
@@ -67,7 +77,7 @@ def imports() -> str:
     return f"### Import\n\nNumPy and scipy.special {unit(min(base))}, with chainrule {unit(min(ours))}; added {unit(min(ours) - min(base))} (mins), {unit(added)} (median of pairs).\n"
 
 
-def chain(ws, x):  # noqa: ANN001, ANN201
+def chain(ws, x):
     """A deep tanh network."""
     for w in ws:
         x = np.tanh(w @ x)
@@ -80,7 +90,12 @@ def transforming() -> str:
     from chainrule.transform.prepare import prepare
     from chainrule.transform.vjp import vjp
 
-    lines = ["### Tracing and differentiating a chain", "", "| layers | equations | trace | differentiate | both |", "|---|---|---|---|---|"]
+    lines = [
+        "### Tracing and differentiating a chain",
+        "",
+        "| layers | equations | trace | differentiate | both |",
+        "|---|---|---|---|---|",
+    ]
     for layers in (8, 64, 500, 4096):
         ws = [np.eye(4)] * layers
         best = (1e9, 1e9)
@@ -98,11 +113,16 @@ def transforming() -> str:
 
 def memory() -> str:
     """Peak memory of the gradient of a chain, with and without checkpoints every sqrt(depth) layers."""
-    lines = ["### Peak memory of the gradient of a chain (batch 256, width 64)", "", "| layers | plain | checkpoint | ratio |", "|---|---|---|---|"]
+    lines = [
+        "### Peak memory of the gradient of a chain (batch 256, width 64)",
+        "",
+        "| layers | plain | checkpoint | ratio |",
+        "|---|---|---|---|",
+    ]
     x = np.ones((256, 64))
     w = np.eye(64) * 0.9
 
-    def segment(h, n):  # noqa: ANN001, ANN202
+    def segment(h, n):
         for _ in range(n):
             h = np.tanh(h @ w)
         return h
@@ -110,10 +130,10 @@ def memory() -> str:
     for depth in (16, 64, 256):
         n = round(depth**0.5)
 
-        def plain(h, depth=depth):  # noqa: ANN001, ANN202
+        def plain(h, depth=depth):
             return np.sum(segment(h, depth))
 
-        def saved(h, depth=depth, n=n):  # noqa: ANN001, ANN202
+        def saved(h, depth=depth, n=n):
             for _ in range(depth // n):
                 h = cr.checkpoint(lambda z: segment(z, n))(h)
             return np.sum(h)

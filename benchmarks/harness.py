@@ -45,7 +45,9 @@ def unit(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
-def compare(title: str, contenders: Mapping[str, Callable[[], Any]], rounds: int = 15, seconds: float = 0.05, note: str = "") -> Result:
+def compare(
+    title: str, contenders: Mapping[str, Callable[[], Any]], rounds: int = 15, seconds: float = 0.05, note: str = ""
+) -> Result:
     """Time each contender in turn, `rounds` times, each time for about `seconds`."""
     result = Result(title, {name: [] for name in contenders}, note)
     repeats: dict[str, int] = {}

@@ -140,7 +140,11 @@ def _draw_concat(rng: np.random.Generator, shapes: Sequence[Shape]) -> Any:
     if a is None:
         return None
     axis = int(rng.integers(len(shapes[a])))
-    rest = [k for k, s in enumerate(shapes) if len(s) == len(shapes[a]) and s[:axis] + s[axis + 1 :] == shapes[a][:axis] + shapes[a][axis + 1 :]]
+    rest = [
+        k
+        for k, s in enumerate(shapes)
+        if len(s) == len(shapes[a]) and s[:axis] + s[axis + 1 :] == shapes[a][:axis] + shapes[a][axis + 1 :]
+    ]
     return (a, rest[rng.integers(len(rest))]), (axis,)
 
 

@@ -1,6 +1,6 @@
 """chainrule: the calculus in machine learning, on plain NumPy code."""
 
-from chainrule import errors, random, special
+from chainrule import errors, losses, random, special
 from chainrule.batching import vmap
 from chainrule.calculus import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
 from chainrule.compilation import jit
@@ -11,6 +11,6 @@ from chainrule.graphs import Graph, trace
 __version__ = "0.1.0"
 __all__ = [
     "Graph", "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "errors", "fori_loop", "grad", "hessian",
-    "hvp", "jacobian", "jit", "jvp", "linearize", "random", "scan", "special", "stop_gradient", "trace", "value_and_grad",
+    "hvp", "jacobian", "jit", "jvp", "linearize", "losses", "random", "scan", "special", "stop_gradient", "trace", "value_and_grad",
     "vjp", "vmap", "while_loop",
 ]  # fmt: skip

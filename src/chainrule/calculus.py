@@ -90,7 +90,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 
 def _value(t: Traced) -> Any:
-    return t.outputs([own(x.full) for x in t.outs] if t.outer is None else write(t, t.graph, t.leaves))
+    return t.outputs([np.array(x.full)[()] for x in t.outs] if t.outer is None else write(t, t.graph, t.leaves))
 
 
 def _like(spec: Any, outs: Sequence[Any], tree: Any, name: str) -> list[Any]:

@@ -284,7 +284,7 @@ class _Reverse:
     def run(self, t: Traced, constants: Sequence[Array], cts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         args = self._inputs(t, constants)
         out = self.program(*args, *cts)
-        ys = [own(x.full) for x in t.outs]
+        ys = owned([x.full for x in t.outs], args)
         if not self.whole:
             return ys, owned(out, args)
         rewritten = owned(out[: self.outs], args)

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from programs import Program, near_kink, random_program
 
 import chainrule as cr
+from programs import Program, near_kink, random_program
 
 BLOCKS, BLOCK = 40, 50  # 2,000 programs here; 100,000 with -m slow
 

@@ -15,8 +15,8 @@ from chainrule.transform import simplify as simplifying
 from chainrule.transform import stable as stabilising
 from chainrule.transform.guard import guard
 from chainrule.transform.prepare import prepare
-from chainrule.transform.tidy import live
 from chainrule.transform.rules import Node, Rule, rewrite
+from chainrule.transform.tidy import live
 
 V = ArrayType(F64, (5,))
 

@@ -128,9 +128,8 @@ def structure(g: Graph, slot: Callable[[Lit], bool] | None = None) -> tuple[tupl
             return seen[a]
         if slot(a):
             lits.append(a)
-            return (a.type, a.value.ndim == 0)
-        x = a.value.item()
-        return (a.type, x if x else str(x))  # 0.0 and -0.0 are equal, but not the same
+            return ("open", a.type, a.value.ndim == 0)
+        return ("fixed", a.type, a.value.tobytes())  # as bytes: 1.0 equals True, and 0.0 equals -0.0
 
     for e in g.eqns:
         ins = tuple([ref(a) for a in e.ins])

@@ -1,0 +1,155 @@
+"""What a loss is: a formula per example, its derivative, and the facts people choose by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule import errors
+
+Formula = Callable[..., Any]
+REDUCTIONS = ("mean", "sum", "none")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about a loss as a function of the prediction.
+
+    Attributes:
+        domain: which targets and predictions it is for.
+        convex: is it convex in the prediction?
+        differentiable: is it differentiable everywhere?
+        lipschitz: bound on the derivative per example; None if there is none.
+        smooth: Lipschitz constant of the derivative per example; None if there is none.
+        minimiser: the prediction that minimises its expectation.
+        link: the function from a model's raw output to the prediction.
+        hessian: the second derivative per example.
+        kink: what is chosen where the derivative jumps.
+        source: where the definition is taken from.
+    """
+
+    domain: str
+    convex: bool
+    differentiable: bool
+    minimiser: str
+    hessian: str
+    source: str
+    lipschitz: str | None = None
+    smooth: str | None = None
+    link: str = "identity"
+    kink: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A loss: ``loss(y_true, y_pred, *, weights=None, reduction="mean", ...)``.
+
+    Its value is the mean over examples of ``formula(y_true, y_pred)``; with weights, ``sum(w l) / sum(w)``.
+
+    Attributes:
+        name: its name.
+        formula: the loss of each example, as NumPy code.
+        slope: the derivative of each example's loss with respect to its prediction, as NumPy code.
+        latex: the formula; ``derivative_latex`` its derivative, 1/n included.
+        facts: see `Facts`.
+        axes: how many trailing axes make up one example (0: every element is one; 1: a vector of classes or features).
+        defaults: further keyword arguments and their default values.
+    """
+
+    name: str
+    formula: Formula
+    slope: Formula
+    latex: str
+    derivative_latex: str
+    facts: Facts
+    axes: int = 0
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    labels: bool = False
+
+    def __call__(self, y_true: Any, y_pred: Any, *, weights: Any = None, reduction: str = "mean", **params: Any) -> Any:
+        """The loss as one number, or one per example with ``reduction="none"``.
+
+        Args:
+            y_true: targets.
+            y_pred: predictions, of the same shape (class labels have one axis less).
+            weights: one weight per example; the mean divides by their sum.
+            reduction: "mean", "sum" or "none".
+            **params: what `defaults` lists.
+
+        Raises:
+            ShapeError: if the shapes differ; nothing is broadcast.
+        """
+        y_true, y_pred, params = self.checked(y_true, y_pred, params)
+        values = self.formula(y_true, y_pred, **params)
+        return reduced(values, per_example(weights, np.shape(values), self.name), reduction)
+
+    def derivative(self, y_true: Any, y_pred: Any, *, weights: Any = None, reduction: str = "mean", **params: Any) -> Any:
+        """The derivative with respect to `y_pred` of the loss with the same arguments ("none" counts as "sum")."""
+        y_true, y_pred, params = self.checked(y_true, y_pred, params)
+        slope = self.slope(y_true, y_pred, **params)
+        shape = np.shape(slope)[: np.ndim(slope) - self.axes]
+        factor = share(per_example(weights, shape, self.name), shape, reduction)
+        return slope * np.reshape(factor, np.shape(factor) + (1,) * self.axes) if np.ndim(factor) else slope * factor
+
+    def checked(self, y_true: Any, y_pred: Any, params: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+        """Arguments as arrays of one shape, parameters with their defaults."""
+        y_true, y_pred = as_array(y_true), as_array(y_pred)
+        unknown = set(params) - set(self.defaults)
+        if unknown:
+            known = ", ".join(["weights", "reduction", *self.defaults])
+            raise TypeError(f"{self.name} has no argument {', '.join(sorted(unknown))}; it takes {known}")
+        want = np.shape(y_pred)[:-1] if self.labels else np.shape(y_pred)
+        if np.shape(y_true) != want:
+            raise errors.ShapeError(_disagree(self.name, np.shape(y_true), np.shape(y_pred), want))
+        return y_true, y_pred, {**self.defaults, **params}
+
+    def __repr__(self) -> str:
+        return f"<loss {self.name}>"
+
+
+def _disagree(name: str, true: tuple[int, ...], pred: tuple[int, ...], want: tuple[int, ...]) -> str:
+    text = f"{name}: y_true has shape {true} and y_pred has shape {pred}; y_true must have shape {want}."
+    if true and pred and true[:1] == pred[:1] and int(np.prod(true)) == int(np.prod(want)):
+        return text + f" Broadcasting would pair every target with every prediction. Reshape one: np.reshape(y_pred, {true})"
+    return text
+
+
+def as_array(x: Any) -> Any:
+    """Lists and Python numbers as arrays; arrays and traced values as they are."""
+    return np.asarray(x) if isinstance(x, list | tuple | int | float | bool) else x
+
+
+def per_example(weights: Any, shape: tuple[int, ...], name: str) -> Any:
+    """Weights that fit the examples' axes; one weight per row serves all elements of the row."""
+    if weights is None:
+        return None
+    w = as_array(weights)
+    if np.shape(w) != shape[: np.ndim(w)]:
+        raise errors.ShapeError(f"{name}: weights of shape {np.shape(w)} do not fit examples of shape {shape}")
+    w = np.reshape(w, np.shape(w) + (1,) * (len(shape) - np.ndim(w)))
+    return np.broadcast_to(w, shape)
+
+
+def reduced(values: Any, weights: Any, reduction: str) -> Any:
+    """Mean (weighted: sum(w l) / sum(w)), sum or the values themselves."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    weighted = values if weights is None else weights * values
+    if reduction == "none":
+        return weighted
+    total = np.sum(weighted)
+    if reduction == "sum":
+        return total
+    return np.mean(values) if weights is None else total / np.sum(weights)
+
+
+def share(weights: Any, shape: tuple[int, ...], reduction: str) -> Any:
+    """Derivative of the reduction with respect to each example's value."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    if reduction == "mean":
+        return 1 / max(int(np.prod(shape)), 1) if weights is None else weights / np.sum(weights)
+    return 1.0 if weights is None else weights
