@@ -52,9 +52,18 @@ def partials() -> list[Any]:
     """Each row with each operand that it can be differentiated with respect to."""
     found = []
     for row in SMOOTH:
+        if not has_samples(row):  # its laws are red already, by name
+            continue
         good = [s for s in smooth(row, fixed(row)) if s.wrt and any(y.dtype.kind == "f" for y in value(row, s))]
         found += [pytest.param(row, k, id=f"{row.name}-{k}") for k in sorted({k for s in good for k in s.wrt})]
     return found
+
+
+def has_samples(row: Row) -> bool:
+    try:
+        return bool(fixed(row))
+    except LookupError:
+        return False
 
 
 def value(row: Row, s: Sample) -> list[Any]:

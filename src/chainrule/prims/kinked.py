@@ -29,6 +29,26 @@ def _same_sign(x: Value, y: Value) -> Value:
     return either(eq(signbit(x), signbit(y)), 1.0, -1.0, like=x)
 
 
+def _wraps(m: Value, y: Value) -> Value:
+    """Has the remainder towards zero another sign than the divisor?"""
+    zero = zeros(m.type)
+    return bitand(ne(m, zero), ne(lt(y, zero), lt(m, zero)))
+
+
+def _remainder(x: Value, y: Value) -> Value:
+    m, zero = fmod(x, y), zeros(x.type)
+    return select(_wraps(m, y), m + y, select(eq(m, zero), copysign(zero, y), m))
+
+
+def _floordiv(x: Value, y: Value) -> Value:
+    """The quotient that belongs to the exact remainder; floor(x / y) would be 10 for 1 // 0.1."""
+    m, zero, one = fmod(x, y), zeros(x.type), constant(1, x.type)
+    q = (x - m) / y - either(_wraps(m, y), one, zero, like=x)
+    down = floor(q)
+    near = down + either(gt(q - down, constant(0.5, x.type)), one, zero, like=x)
+    return select(eq(y, zero), x / y, select(eq(q, zero), copysign(zero, x / y), near))
+
+
 def nowhere(why: str) -> Partial:
     """In place of a partial derivative that does not exist or that nobody knows: an error that says why."""
 
@@ -69,7 +89,7 @@ ceil     = flat("ceil",     np.ceil,       r"\left\lceil {0} \right\rceil",   le
 trunc    = flat("trunc",    np.trunc,      r"\operatorname{{trunc}}({0})", native="trunc", kink=_STEP, monotone=(1,))
 rint     = flat("rint",     np.rint,       r"\operatorname{{round}}({0})", native="rint",  kink=_STEP, monotone=(1,))
 floordiv = flat("floordiv", np.floor_divide, r"\left\lfloor {0} / {1} \right\rfloor", arity=2, level=9, python="{0} // {1}", on=(LINE, NONZERO), kink=_STEP,
-                expansion=lambda x, y: floor(x / y))
+                expansion=_floordiv)
 
 #             name       value          derivative(s)                           notation
 abs       = unary("abs", np.absolute,   lambda x, y: sign(x),                   r"\left|{0}\right|", level=9, native="abs", curvature="convex",
@@ -94,10 +114,10 @@ copysign  = binary("copysign", np.copysign, (lambda x, y, z: _same_sign(x, y),
                    kink="at 0 the sign bits of both arguments decide, as everywhere; the jump in the second argument counts as 0")
 remainder = binary("remainder", np.remainder, (lambda x, y, z: 1.0,
                                                lambda x, y, z: -floordiv(x, y)), r"{0} \bmod {1}", level=5, python="{0} % {1}", on=(LINE, NONZERO),
-                   kink="at multiples of y the derivative from the side of the chosen quotient", expansion=lambda x, y: x - floor(x / y) * y)
+                   kink="at multiples of y the derivative from the side of the chosen quotient", expansion=_remainder)
 fmod      = binary("fmod", np.fmod,  (lambda x, y, z: 1.0,
                                       lambda x, y, z: rint((z - x) / y)), r"\operatorname{{fmod}}({0}, {1})", on=(LINE, NONZERO),
-                   kink="at multiples of y the derivative from the side of the chosen quotient", expansion=lambda x, y: x - trunc(x / y) * y)
+                   kink="at multiples of y the derivative from the side of the chosen quotient", native="fmod")
 # fmt: on
 
 
