@@ -35,6 +35,7 @@ def _f(*shape: int) -> ArrayType:
     return ArrayType(np.dtype(F), shape)
 
 
+SQUARE = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.2], [0.5, 0.2, 2.0]])
 _SCALAR, _PAIR = _f(), _f(2)
 
 # Shapes of the operands (or arrays themselves) and parameters of rows that are not elementwise.
@@ -107,6 +108,20 @@ STRUCTURED: dict[str, Sequence[tuple[Sequence[Any], dict[str, Any]]]] = {
         })
         for r in (False, True)
     ],
+    "solve": [([SQUARE, (3, 2)], {})],
+    "inv": [([SQUARE], {})],
+    "det": [([SQUARE], {})],
+    "slogdet": [([SQUARE], {})],
+    "adjugate": [([SQUARE], {})],
+    "adjugate_slope": [([SQUARE, (3, 3)], {})],
+    "cholesky": [([SQUARE], {})],
+    "eigh": [([SQUARE], {})],
+    "qr": [([(4, 3)], {})],
+    "svd": [([(4, 3)], {})],
+    "pinv": [([(4, 3)], {"rcond": None})],
+    "lstsq": [([(4, 3), (4, 2)], {"rcond": None})],
+    "matrix_rank": [([(4, 3)], {"tol": None})],
+    "random_bits": [([np.array([7, 9], np.uint32)], {"shape": (3,)}), ([np.array([7, 9], np.uint32)], {"shape": (2, 2)})],
     **{name: [([(2,)], {"body": _body(lambda x: TABLE["exp"](x) + x, _PAIR), "rule": None, "forward": None, "backward": None})]
        for name in ("checkpoint", "custom_jvp", "custom_vjp")},
 }  # fmt: skip

@@ -161,10 +161,11 @@ def matrix(w: Formulas, e: Eqn) -> Sequence[Place] | None:
     a, b = letters
     if not a or not b:
         return [(0, False), (1, False)] if not a else [(1, False), (0, False)]
-    return _ordered(a, b, out, 0, 1) or _ordered(b, a, out, 1, 0)
+    return ordered(a, b, out, 0, 1) or ordered(b, a, out, 1, 0)
 
 
-def _ordered(a: str, b: str, out: str, i: int, j: int) -> Sequence[Place] | None:
+def ordered(a: str, b: str, out: str, i: int, j: int) -> Sequence[Place] | None:
+    """``a b`` with either transposed as needed, None where the sum is no such product."""
     summed = [s for s in a if s in b and s not in out]
     if len(a) == len(b) == 1:
         return [(i, True), (j, False)] if summed else [(i, False), (j, True)] if out == a + b else None

@@ -6,12 +6,14 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from chainrule import errors
 from chainrule.emit import source as s
+from chainrule.emit.helpers import collect
 from chainrule.emit.products import contraction, expanded, leading, reduced
 from chainrule.emit.source import Expr
 from chainrule.emit.statements import STATEMENTS
@@ -34,9 +36,13 @@ def to_python(g: Graph, name: str = "f") -> str:
     module = Module()
     body = Writer(g, module).function(name)
     text = "\n".join(body)
-    head = "import numpy as np\n" + ("from scipy import special\n" if "special." in text else "")
-    constants = "".join(f"\n{c}\n" for c in module.constants)
-    return "\n\n".join([head + constants, *[f"{h}\n" for h in module.helpers.values()], f"{text}\n"])
+    helpers = list(module.helpers.values())
+    imports = [*sorted(h for h in helpers if h.startswith("from ")), "import numpy as np"]
+    imports += ["from scipy import special"] if any("special." in t for t in [text, *helpers]) else []
+    head = "".join(f"{i}\n" for i in imports)
+    short = "".join(f"\n{h}" for h in helpers if not h.startswith(("def ", "from ")))
+    constants = (f"{short}\n" if short else "") + "".join(f"\n{c}\n" for c in module.constants)
+    return "\n\n".join([head + constants, *[f"{h}\n" for h in helpers if h.startswith("def ")], f"{text}\n"])
 
 
 class Module:
@@ -62,7 +68,8 @@ class Writer:
     def __init__(self, g: Graph, module: Module, outer: Sequence[str] = ()) -> None:
         self.graph = g
         self.module = module
-        self.names = Names(g, outer)
+        own = [f.__name__ for e in g.eqns if isinstance(f := TABLE[e.prim].value, FunctionType)]
+        self.names = Names(g, [*outer, *own])
         self.uses = _uses(g)
         self.maker = {v: e for e in g.eqns for v in e.outs}
         self.env: dict[Var, Expr] = {v: Expr(s.name(self.names(v)), v.type.shape) for v in g.ins}
@@ -101,6 +108,10 @@ class Writer:
         if statement is not None:
             statement(self, e)
             return
+        if len(e.outs) > 1:
+            x = self.composed(e)
+            self.line(f"{', '.join(self.bind(e))} = {x.text}", ", ".join(str(v.type) for v in e.outs))
+            return
         v = e.out
         self.env[v] = x = self.composed(e)
         if not x.named and (v in self.names.given or (self.uses[v] > 1 and not _view(e))):
@@ -136,17 +147,24 @@ class Writer:
         if special is not None:
             return special(self, e)
         row = TABLE[e.prim]
-        if not row.python:
-            raise errors.UnknownFunctionError(f"'{row.name}' cannot be written as Python")
-        params = {k: _param(p) for k, p in e.params.items()}
         if row.pointwise:
             xs = [self.read(a) for a in e.ins]
             shape = np.broadcast_shapes(*[x.shape for x in xs])
         else:
-            xs, shape = [self.full(a) for a in e.ins], e.out.type.shape
+            xs, shape = [self.full(a) for a in e.ins], e.outs[0].type.shape
+        return Expr(s.fill(self.template(e), *[x.node for x in xs], **{k: _param(p) for k, p in e.params.items()}), shape)
+
+    def template(self, e: Eqn) -> str:
+        """How a row is written; one whose parameters NumPy does not know brings its own definition."""
+        row = TABLE[e.prim]
         template = row.python.replace("scipy.special.", "special.")
-        template = template if "{" in template else f"{template}({{*}})"
-        return Expr(s.fill(template, *[x.node for x in xs], **params), shape)
+        template = template if "{" in template or not template else f"{template}({{*}})"
+        if template and s.exists(template) and all(f"{{{k}}}" in template for k in e.params):
+            return template
+        if row.value is None:
+            raise errors.UnknownFunctionError(f"'{row.name}' cannot be written as Python")
+        name = collect(row.value, self.module.helpers)
+        return f"{name}({', '.join(['{*}', *[f'{k}={{{k}}}' for k in e.params]])})"
 
     # --- operands -------------------------------------------------------------------------------------------------------------
 
@@ -234,7 +252,7 @@ def _aligned(lines: Sequence[tuple[str, str]]) -> list[str]:
 
 def _param(p: Any) -> str:
     if isinstance(p, np.dtype):
-        return p.name
+        return str(p.name)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     return getattr(p, "__name__", "") if callable(p) else str(p)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import special
 
 from chainrule.ir.graph import Array
 from chainrule.ir.types import DType
@@ -50,6 +52,17 @@ def fill(template: str, *operands: ast.expr, **params: str) -> ast.expr:
     holes = [f"_{k}" for k in range(len(operands))]
     text = template.replace("{*}", ", ".join(holes)).format(*holes, **params)
     return _Fill(operands).visit(ast.parse(text, mode="eval").body)
+
+
+def exists(template: str) -> bool:
+    """Are all functions in it NumPy's or SciPy's?"""
+    for root, path in re.findall(r"\b(np|special)\.([\w.]+)", template):
+        found: Any = np if root == "np" else special
+        for part in path.split("."):
+            if part and not hasattr(found, part):
+                return False
+            found = getattr(found, part, None)
+    return True
 
 
 def name(identifier: str) -> ast.expr:
