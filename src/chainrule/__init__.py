@@ -1,6 +1,11 @@
 """chainrule: the calculus in machine learning, on plain NumPy code."""
 
-from chainrule import errors, losses, random, special
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from chainrule import errors, random, special
 from chainrule.batching import vmap
 from chainrule.calculus import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
 from chainrule.compilation import jit
@@ -8,7 +13,31 @@ from chainrule.emit.watch import debug_nans
 from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, scan, stop_gradient, while_loop
 from chainrule.graphs import Graph, trace
 
+if TYPE_CHECKING:
+    from chainrule import losses
+
 __version__ = "0.1.0"
+
+_LATER = {
+    "losses": "chainrule.losses",
+}
+"""Names that are loaded when they are first used, so that ``import chainrule`` stays quick: a module, or ``module:name``."""
+
+
+def __getattr__(name: str) -> Any:
+    where = _LATER.get(name)
+    if where is None:
+        raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    module, _, attribute = where.partition(":")
+    found = import_module(module)
+    globals()[name] = found = getattr(found, attribute) if attribute else found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
 __all__ = [
     "Graph", "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "errors", "fori_loop", "grad", "hessian",
     "hvp", "jacobian", "jit", "jvp", "linearize", "losses", "random", "scan", "special", "stop_gradient", "trace", "value_and_grad",
