@@ -115,7 +115,7 @@ def polynomials() -> dict[str, list[float]]:
         "atan64": interpolate(arctan, 0, eighth, 11),
         "asin64": interpolate(arcsin, 0, mp.mpf("0.2501"), 13),
         "erf64": interpolate(error_function, 0, 1, 11),
-        "erf32": interpolate(error_function, 0, 1, 5),
+        "erf32": interpolate(error_function, 0, 1, 6),
         "erftail64": interpolate(complement(k), scaled(1, k), scaled(6, k), 16),
         "erftail32": interpolate(complement(k), scaled(1, k), scaled(mp.mpf("4.2"), k), 7),
         "erfc64": [float(c) for c in erfc_polynomial()],
