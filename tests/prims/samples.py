@@ -66,8 +66,10 @@ POINTWISE: dict[str, tuple[Callable[[Unit, tuple[int, ...]], list[Array]], list[
 }
 """Rows whose operands are more than numbers of an interval each."""
 
-ORDERS = {"zeta": [1], "riemann_zeta": [], "hyp1f1": [2], "iv": [1], "ive": [1]}
+ORDERS = {"zeta": [1], "riemann_zeta": [], "hyp1f1": [2], "iv": [1], "ive": [1], "incomplete_gamma_slope": [1]}
 """Arguments with a derivative, of functions that have one with respect to some only."""
+TWICE = {"gammaincinv": [1]}
+"""Arguments with a second derivative, where these are fewer."""
 
 
 def _negative_base(unit: Unit, shape: tuple[int, ...]) -> list[Array]:
@@ -96,8 +98,13 @@ BY_HAND = {"custom_jvp", "custom_vjp", "pulled"}
 """Rows whose derivative is whatever their user says it is."""
 FORWARD_ONLY = {"while"}
 
+TALL = np.array([[2.0, 0.3, 0.1], [0.4, -1.0, 0.2], [0.1, 0.5, 0.6], [-0.3, 0.2, 1.1]])
+"""Of full rank, with singular values that are well apart."""
+
 # Twelve steps of 4 from 3 pass 50 by 1, so that no small change of the operands changes the number of steps.
-OWN: dict[str, list[tuple[list[Array], dict[str, Any]]]] = {
+OWN: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
+    **{name: [([TALL], STRUCTURED[name][0][1])] for name in ("qr", "svd", "pinv") if name in STRUCTURED},
+    **{name: [([TALL, (4, 2)], STRUCTURED[name][0][1])] for name in ("lstsq",) if name in STRUCTURED},
     "while": [([np.array(2.0), np.array(3.0)], STRUCTURED["while"][0][1])],
 }
 """Samples in place of those of STRUCTURED, where a derivative needs others than a value."""
