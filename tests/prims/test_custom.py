@@ -20,7 +20,7 @@ def same(a: Any, b: Any, tolerance: float = 1e-12) -> None:
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=tolerance, atol=tolerance)
 
 
-# --- checkpoint -----------------------------------------------------------------------------------------------------------------
+# --- checkpoint -------------------------------------------------------------------------------------------------------
 
 
 def block(w: Any, x: Any) -> Any:
@@ -37,16 +37,15 @@ def test_checkpoint_changes_no_number() -> None:
     same(cr.jvp(kept, (w, x), (w, x))[1], cr.jvp(plain, (w, x), (w, x))[1])
     ws = np.stack([w, 2 * w])
     same(cr.vmap(cr.grad(kept), (0, None))(ws, x), cr.vmap(cr.grad(plain), (0, None))(ws, x))
-    same(
-        cr.grad(lambda x: cr.grad(lambda y: kept(w, y) * x[0])(x).sum())(x),
-        cr.grad(lambda x: cr.grad(lambda y: plain(w, y) * x[0])(x).sum())(x),
-    )
+    twice = lambda f: cr.grad(lambda x: cr.grad(lambda y: f(w, y) * x[0])(x).sum())
+    same(twice(kept)(x), twice(plain)(x))
 
 
 def test_checkpoint_keeps_arguments_only() -> None:
     g = tidy(cr.trace(cr.grad(lambda x: cr.checkpoint(lambda x: np.sin(np.cos(np.tanh(x))))(x).sum()))(np.ones(3)))
     used = [e.prim for e in g.eqns]
-    assert used.count("checkpoint") == 1 and "tanh" not in used  # the value is not needed, the backward pass starts from x
+    assert "tanh" not in used
+    assert used.count("checkpoint") == 1  # the value is not needed, the backward pass starts from x
     g = cr.trace(cr.grad(lambda x: (cr.checkpoint(np.sin)(x) ** 2).sum()))(np.ones(3))
     assert [e.prim for e in g.eqns].count("checkpoint") == 2
 
@@ -88,7 +87,7 @@ def test_python_control_flow_works_inside_a_checkpoint() -> None:
     assert cr.grad(f)(-3.0) == -1.0
 
 
-# --- stop_gradient ------------------------------------------------------------------------------------------------------------------
+# --- stop_gradient ----------------------------------------------------------------------------------------------------
 
 
 def test_stop_gradient() -> None:
@@ -101,7 +100,7 @@ def test_stop_gradient() -> None:
     assert cr.grad(lambda x: float(cr.stop_gradient(x)) * x)(2.0) == 2.0
 
 
-# --- custom_jvp ----------------------------------------------------------------------------------------------------------------------
+# --- custom_jvp -------------------------------------------------------------------------------------------------------
 
 
 @cr.custom_jvp
@@ -211,7 +210,7 @@ def test_a_rule_must_be_given() -> None:
             cr.grad(f)(1.0)
 
 
-# --- custom_vjp -------------------------------------------------------------------------------------------------------------------------
+# --- custom_vjp -------------------------------------------------------------------------------------------------------
 
 
 def clipped(limit: float) -> Any:

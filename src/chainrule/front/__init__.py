@@ -6,6 +6,18 @@ ufuncs, functions and methods with what it defines.
 
 from __future__ import annotations
 
-from chainrule.front import arithmetic, choosing, creation, indexing, numeric, products, reductions, shaping, statistics
+from chainrule.front import (
+    arithmetic,
+    choosing,
+    creation,
+    indexing,
+    joining,
+    linalg,
+    numeric,
+    products,
+    reductions,
+    shaping,
+    statistics,
+)
 
-__all__ = ["arithmetic", "choosing", "creation", "indexing", "numeric", "products", "reductions", "shaping", "statistics"]
+__all__ = ["arithmetic", "choosing", "creation", "indexing", "joining", "linalg", "numeric", "products", "reductions", "shaping", "statistics"]
