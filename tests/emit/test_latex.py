@@ -14,6 +14,7 @@ import chainrule as cr
 from chainrule.emit.latex import to_latex
 from chainrule.emit.symbols import number, symbol
 from functions import FUNCTIONS
+from programs import random_program
 from row_samples import Sample, samples
 
 SAMPLES = list(samples())
@@ -136,3 +137,17 @@ def test_lines_of_a_gradient() -> None:
 h &= \tanh\left(W x + b\right) \\
 \bar{W} &= \left(\left(h - y\right) \odot \left(1 - h^{2}\right)\right) x^{\top}
 \end{aligned}"""
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_program(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    program, xs = random_program(rng, int(rng.integers(3, 14)))
+    parses(cr.trace(cr.grad(lambda *xs: program.run(np, *xs)))(*xs).to_latex())
+
+
+def test_no_second_subscript() -> None:
+    def f(h_1: Any) -> Any:
+        return np.cumprod(h_1)
+
+    parses(cr.trace(cr.jacobian(f))(np.ones(3)).to_latex())

@@ -14,6 +14,7 @@ from chainrule.emit.python import to_python
 from chainrule.ir.graph import Graph
 from chainrule.prims import TABLE
 from functions import FUNCTIONS, network
+from programs import random_program
 from row_samples import WITHOUT, Sample, samples
 
 SAMPLES = list(samples())
@@ -127,3 +128,12 @@ def test_long_expressions_are_broken_up() -> None:
 
     source = agree(cr.trace(f)(np.ones(3)), (np.ones(3),))
     assert max(map(len, source.splitlines())) < 110
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_program(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    program, xs = random_program(rng, int(rng.integers(3, 14)))
+    run = lambda *xs: program.run(np, *xs)
+    agree(cr.trace(run)(*xs), xs)
+    agree(cr.trace(cr.grad(run, tuple(range(len(xs)))))(*xs), xs)

@@ -210,6 +210,8 @@ def _fitted(x: Term, need: str, name: str, level: int) -> Term:
         return x
     if need == "base":
         return x if x.symbol else x.bracketed
+    if need == "indexed":
+        return x if x.symbol and not x.sub else x.bracketed
     if need == "same":
         return x
     if need == "left":

@@ -59,10 +59,11 @@ def _recur(w: Writer, e: Eqn) -> None:
     axis: int = e.params["axis"]
     n = e.out.type.shape[axis]
     (y,) = w.bind(e)
-    steps, before = (f"range({n - 2}, -1, -1)", "k + 1") if e.params["reverse"] else (f"range(1, {n})", "k - 1")
+    k = w.counter()
+    steps, before = (f"range({n - 2}, -1, -1)", f"{k} + 1") if e.params["reverse"] else (f"range(1, {n})", f"{k} - 1")
     w.line(f"{y} = np.array({b})", str(e.out.type))
-    w.line(f"for k in {steps}:")
-    w.line(f"    {y}{_axis(axis, 'k')} += {a}{_axis(axis, 'k')} * {y}{_axis(axis, before)}")
+    w.line(f"for {k} in {steps}:")
+    w.line(f"    {y}{_axis(axis, k)} += {a}{_axis(axis, k)} * {y}{_axis(axis, before)}")
 
 
 def _record(w: Writer, e: Eqn) -> None:
@@ -89,8 +90,9 @@ def _searchsorted(w: Writer, e: Eqn) -> None:
         w.line(f"{y} = np.asarray(np.searchsorted({a}, {v}{side}))", str(e.out.type))
         return
     w.line(f"{y} = {_empty('np.empty', e.out.type)}", str(e.out.type))
-    w.line(f"for k in np.ndindex{lead}:")
-    w.line(f"    {y}[k] = np.searchsorted({a}[k], {v}[k]{side})")
+    k = w.counter()
+    w.line(f"for {k} in np.ndindex{lead}:")
+    w.line(f"    {y}[{k}] = np.searchsorted({a}[{k}], {v}[{k}]{side})")
 
 
 # --- rows that hold graphs ----------------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ _CLOSE = (")", "]", "|", ",", "&", r"\right", r"\rfloor", r"\rceil", r"\rangle",
 
 @lru_cache(maxsize=512)
 def holes(notation: str) -> tuple[Hole, ...]:
-    """The places of a notation: `base` under a power or over an index, `free` within delimiters, `left`, `right`, `only`."""
+    """The places of a notation: `base` under a power, `indexed` over an index, `free` within delimiters, `left`, `right`, `only`."""
     notation = re.sub(r"(?<!\\left)(?<!\\bigl)\(", r"\\left(", re.sub(r"(?<!\\right)(?<!\\bigr)\)", r"\\right)", notation))
     literal: list[tuple[str, str | None]] = [("", None)]
     for text, field, _, _ in Formatter().parse(notation):
@@ -162,8 +162,10 @@ def holes(notation: str) -> tuple[Hole, ...]:
 
 def _need(before: str, after: str, count: int, k: int) -> str:
     left, right = before.rstrip(), after.lstrip()
-    if right.startswith(("}^", "}_", "^", "_")):
+    if right.startswith(("}^", "^")):
         return "base"
+    if right.startswith(("}_", "_")):
+        return "indexed"
     if left.endswith("{") and right.startswith("}"):
         return "free"
     if (left.endswith(_OPEN) or not left) and (right.startswith(_CLOSE) or not right) and (left or right or count == 1):
