@@ -22,10 +22,7 @@ def _like(fill: int) -> Any:
 
 
 def _type_like(x: Value, dtype: Any, shape: Any) -> ArrayType:
-    if shape is None:
-        size = x.shape
-    else:
-        size = (index(shape),) if np.ndim(shape) == 0 else tuple(map(index, shape))
+    size = x.shape if shape is None else (index(shape),) if np.ndim(shape) == 0 else tuple(map(index, shape))
     return ArrayType(x.dtype if dtype is None else np.dtype(dtype), size)
 
 

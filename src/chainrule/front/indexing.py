@@ -12,7 +12,7 @@ from chainrule import errors
 from chainrule.build.value import FUNCTIONS, METHODS, UFUNCS, Value
 from chainrule.front.operands import array, broadcast, broadcast_shape, implements, no_out, retyped, value
 from chainrule.front.reductions import one_axis, ravelled
-from chainrule.front.shaping import axis_of, permuted, reshaped
+from chainrule.front.shaping import axis_of, flip, permuted, reshaped
 from chainrule.ir.graph import Lit
 from chainrule.ir.types import BOOL
 from chainrule.prims import indexing as rows
@@ -21,7 +21,7 @@ from chainrule.prims.indexing import take, take_along
 from chainrule.prims.kinds import constant
 from chainrule.prims.kinked import select
 
-# --- x[...] -----------------------------------------------------------------------------------------------------------------
+# --- x[...] ----------------------------------------------------------------------------------------------------------------
 
 
 class _Cut(NamedTuple):
@@ -77,7 +77,7 @@ def _plain(k: Any) -> Any:
         return index(k)
     except TypeError:
         raise IndexError(
-            "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid indices"
+            "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are indices"
         ) from None
 
 
@@ -208,7 +208,7 @@ def _aligned(entries: Sequence[Any], sizes: Sequence[int]) -> list[Value]:
     return [broadcast(k, shape) for k in out]
 
 
-# --- take -------------------------------------------------------------------------------------------------------------------
+# --- take ------------------------------------------------------------------------------------------------------------------
 
 
 @implements(np.take, method="take")
@@ -258,7 +258,7 @@ def extract(condition: Any, arr: Any) -> Value:
     return compress(np.ravel(_known(condition, "np.extract")), ravelled(array(arr)))
 
 
-# --- order ------------------------------------------------------------------------------------------------------------------
+# --- order -----------------------------------------------------------------------------------------------------------------
 
 
 @implements(np.argsort, method="argsort")
@@ -300,14 +300,15 @@ METHODS["searchsorted"] = searchsorted
 
 @implements(np.digitize)
 def digitize(x: Any, bins: Any, right: bool = False) -> Value:
-    """Which of the ascending bins each element falls into."""
-    b = array(bins)
-    if b.data is not None and b.size > 1 and np.any(np.diff(b.full) < 0):
-        raise errors.UnknownFunctionError("np.digitize with descending bins cannot be traced")
-    return searchsorted(b, x, "left" if right else "right")
+    """Which of the bins, ascending or descending, each element falls into."""
+    b, side = array(bins), "left" if right else "right"
+    if b.size < 2:
+        return searchsorted(b, x, side)
+    up, down = searchsorted(b, x, side), b.size - searchsorted(flip(b), x, side)
+    return select(broadcast(b[0] > b[-1], up.shape), down, up)
 
 
-# --- only where the value is known ----------------------------------------------------------------------------------------------
+# --- only where the value is known -----------------------------------------------------------------------------------------
 
 
 def _known(x: Any, what: str) -> Any:
@@ -350,7 +351,7 @@ def unique(
     return (found, *more) if more else found
 
 
-# --- diagonals and triangles ------------------------------------------------------------------------------------------------------
+# --- diagonals and triangles -----------------------------------------------------------------------------------------------
 
 
 def diagonal_of(x: Value, offset: int, axis1: int, axis2: int) -> Value:
@@ -437,7 +438,7 @@ def triu(m: Any, k: Any = 0) -> Value:
     return _triangle(m, k, False)
 
 
-# --- methods that change an array in place, or that need its value ------------------------------------------------------------------
+# --- methods that change an array in place, or that need its value ---------------------------------------------------------
 
 
 def _in_place(name: str) -> Any:

@@ -9,16 +9,17 @@ import numpy as np
 
 from chainrule import errors
 from chainrule.build.value import FUNCTIONS, UFUNCS, Value
+from chainrule.front.joining import concatenate
 from chainrule.front.operands import array, axis_tuple, broadcast, implements, retyped
 from chainrule.front.reductions import all_, cumsum, summed
-from chainrule.front.shaping import axis_of, concatenate, cut, reshaped
+from chainrule.front.shaping import axis_of, cut, reshaped
 from chainrule.ir.types import BOOL, F64, ArrayType
 from chainrule.prims import indexing as index_rows
 from chainrule.prims.indexing import take
 from chainrule.prims.kinds import constant
 from chainrule.prims.kinked import select
 
-# --- differences and integrals ------------------------------------------------------------------------------------------------
+# --- differences and integrals ---------------------------------------------------------------------------------------------
 
 
 def _beside(x: Value, extra: Any, axis: int) -> Value:
@@ -117,11 +118,12 @@ def _slope(y: Value, h: Any, k: int, edge_order: int) -> Value:
         return concatenate([(part(1, 2) - part(0, 1)) / u, inner, (part(n - 1, n) - part(n - 2, n - 1)) / v], k)
     w, z = cut(gaps, k, 1, 2), cut(gaps, k, n - 3, n - 2)
     first = -(2.0 * u + w) / (u * (u + w)) * part(0, 1) + (u + w) / (u * w) * part(1, 2) - u / (w * (u + w)) * part(2, 3)
-    last = v / (z * (z + v)) * part(n - 3, n - 2) - (v + z) / (z * v) * part(n - 2, n - 1) + (2.0 * v + z) / (v * (z + v)) * part(n - 1, n)
+    last = v / (z * (z + v)) * part(n - 3, n - 2) - (v + z) / (z * v) * part(n - 2, n - 1)
+    last = last + (2.0 * v + z) / (v * (z + v)) * part(n - 1, n)
     return concatenate([first, inner, last], k)
 
 
-# --- polynomials and interpolation ----------------------------------------------------------------------------------------------
+# --- polynomials and interpolation -----------------------------------------------------------------------------------------
 
 
 @implements(np.polyval)
@@ -181,7 +183,7 @@ def _periodic(x: Value, xp: Value, fp: Value, period: Any) -> tuple[Value, Value
     return x, xp, concatenate([fp[-1:], fp, fp[:1]])
 
 
-# --- comparisons of whole arrays --------------------------------------------------------------------------------------------------
+# --- comparisons of whole arrays -------------------------------------------------------------------------------------------
 
 
 @implements(np.array_equal)
@@ -203,7 +205,7 @@ def array_equiv(a1: Any, a2: Any) -> Any:
         return False
 
 
-# --- sums of running kind that NumPy 2 adds ----------------------------------------------------------------------------------------
+# --- sums of running kind that NumPy 2 adds --------------------------------------------------------------------------------
 
 
 @implements(np.cumulative_sum)

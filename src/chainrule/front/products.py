@@ -30,7 +30,7 @@ def promoted(*xs: Any) -> list[Value]:
     return [retyped(v, dtype) for v in vs]
 
 
-# --- two operands -----------------------------------------------------------------------------------------------------------
+# --- two operands ----------------------------------------------------------------------------------------------------------
 
 
 @implements(np.matmul)
@@ -157,7 +157,7 @@ def cross(a: Any, b: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axi
     return moveaxis(c, -1, axisc)
 
 
-# --- convolution --------------------------------------------------------------------------------------------------------------
+# --- convolution -----------------------------------------------------------------------------------------------------------
 
 
 def _full_convolution(a: Value, v: Value) -> Value:
@@ -210,7 +210,7 @@ def correlate(a: Any, v: Any, mode: Any = "valid") -> Value:
     return _convolved(a, v, mode, True)
 
 
-# --- einsum -------------------------------------------------------------------------------------------------------------------
+# --- einsum ----------------------------------------------------------------------------------------------------------------
 
 
 def _interleaved(operands: Sequence[Any]) -> tuple[str, list[Any]]:
@@ -311,7 +311,9 @@ def _contracted(xs: list[Value], words: list[str], out: str, optimize: Any) -> V
 
 
 @implements(np.einsum)
-def einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any = None, order: Any = "K", casting: Any = "safe") -> Value:
+def einsum(
+    *operands: Any, out: Any = None, optimize: Any = False, dtype: Any = None, order: Any = "K", casting: Any = "safe"
+) -> Value:
     """Einstein's sum: letters that the result lacks are summed over."""
     no_out(out)
     text, arrays = (operands[0], operands[1:]) if isinstance(operands[0], str) else _interleaved(operands)

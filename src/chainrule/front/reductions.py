@@ -24,7 +24,7 @@ Axes = tuple[int, ...]
 _UNSET: Any = object()
 
 
-# --- what all of them share --------------------------------------------------------------------------------------------------
+# --- what all of them share ------------------------------------------------------------------------------------------------
 
 
 def keep(y: Value, shape: tuple[int, ...], axes: Axes, keepdims: Any) -> Value:
@@ -91,7 +91,7 @@ def _without_nan(x: Value, fill: complex) -> Value:
     return x if at is None else select(at, constant(fill, x.type), x)
 
 
-# --- sums -------------------------------------------------------------------------------------------------------------------
+# --- sums ------------------------------------------------------------------------------------------------------------------
 
 
 @implements(np.sum, method="sum")
@@ -197,7 +197,7 @@ def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Valu
     return cumsum_row(x, axis=k, reverse=False)
 
 
-# --- products -----------------------------------------------------------------------------------------------------------------
+# --- products --------------------------------------------------------------------------------------------------------------
 
 
 @implements(np.prod, method="prod")
@@ -220,7 +220,7 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Val
     return rows.cumprod(x, axis=k, reverse=False)
 
 
-# --- extremes -----------------------------------------------------------------------------------------------------------------
+# --- extremes --------------------------------------------------------------------------------------------------------------
 
 
 def _extreme(row: Any, u: Any, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Value:
@@ -228,7 +228,7 @@ def _extreme(row: Any, u: Any, a: Any, axis: Any, out: Any, keepdims: Any, initi
     x = array(a)
     axes = axis_tuple(axis, x.ndim)
     if where is not True and initial is _UNSET:
-        raise ValueError(f"reduction operation '{u.__name__}' does not have an identity, so to use a where mask one has to specify 'initial'")
+        raise ValueError(f"np.{u.__name__} has no identity, so to use a where mask one has to specify 'initial'")
     if where is not True:
         c = broadcast(retyped(array(where), BOOL), x.shape)
         x = select(c, x, broadcast(retyped(array(initial), x.dtype), x.shape))
@@ -306,7 +306,7 @@ def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) 
     return _arg(argmin_row, a, axis, out, keepdims)
 
 
-# --- the same, leaving out what is no number ------------------------------------------------------------------------------------
+# --- the same, leaving out what is no number -------------------------------------------------------------------------------
 
 
 @implements(np.nansum)
@@ -380,7 +380,7 @@ def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **k
     return _nan_extreme(min_, a, np.inf, axis, out, keepdims, kwargs)
 
 
-# --- the methods of ufuncs --------------------------------------------------------------------------------------------------------
+# --- the methods of ufuncs -------------------------------------------------------------------------------------------------
 
 
 def _running(row: Any) -> Any:

@@ -10,10 +10,11 @@ from chainrule import errors
 from chainrule.build.value import UFUNCS, Value
 from chainrule.front.arithmetic import conjugate
 from chainrule.front.indexing import diagonal_of, sort
+from chainrule.front.joining import concatenate
 from chainrule.front.operands import array, axis_tuple, broadcast, implements, no_out, retyped, value
 from chainrule.front.products import dot
 from chainrule.front.reductions import average, keep, mean, root, summed
-from chainrule.front.shaping import concatenate, cut, permuted, reshaped
+from chainrule.front.shaping import cut, permuted, reshaped
 from chainrule.ir.types import F64
 from chainrule.prims.indexing import moved, take
 from chainrule.prims.kinds import constant
@@ -48,13 +49,15 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
 
 @implements(np.quantile)
 def quantile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False,
+    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: Any = False,
     *, weights: Any = None,
 ) -> Value:  # fmt: skip
     """The element below which a share q lies, interpolated between its neighbours; q is known."""
     no_out(out)
     if method not in _METHODS or weights is not None:
-        raise errors.UnknownFunctionError(f"np.quantile with method={method!r} or weights cannot be traced; there are {', '.join(_METHODS)}")
+        there = ", ".join(_METHODS)
+        raise errors.UnknownFunctionError(f"np.quantile with method={method!r} or weights cannot be traced; there are {there}")
     x = array(a)
     if isinstance(q, Value):
         raise errors.UnknownFunctionError("np.quantile of a traced q cannot be traced: q says which elements are read")
@@ -73,7 +76,8 @@ _METHODS: dict[str, Any] = {
 
 @implements(np.percentile)
 def percentile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False,
+    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: Any = False,
     **kwargs: Any,
 ) -> Value:  # fmt: skip
     """The quantile of q hundredths."""

@@ -79,13 +79,16 @@ def _chosen(g: Graph) -> dict[int, Choice]:
 
 
 def _only_for(g: Graph, k: int, root: Atom, users: dict[Var, set[int]], made: dict[Var, int], kept: set[Var]) -> list[int]:
-    """Elementwise equations of the shape of select `k` whose results nobody but this branch of it reads."""
-    shape, inside, found = g.eqns[k].outs[0].type.shape, {k}, list[int]()
+    """Elementwise equations of the shape of select `k` whose results nobody but this branch of it reads.
+
+    The condition is not among them, though the branch may read it again, and so nothing that it depends on is.
+    """
+    shape, inside, found, condition = g.eqns[k].outs[0].type.shape, {k}, list[int](), g.eqns[k].ins[0]
     stack: list[Atom] = [root]
     while stack:
         a = stack.pop()
         j = made.get(a) if isinstance(a, Var) else None
-        if j is None or a in kept or j in inside:
+        if j is None or a in kept or a is condition or j in inside:
             continue
         e = g.eqns[j]
         if TABLE[e.prim].pointwise and e.outs[0].type.shape == shape and users[e.outs[0]] <= inside:
