@@ -1,5 +1,7 @@
 """Curves on the way to zero, with the bounds that theory draws above them."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

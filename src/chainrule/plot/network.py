@@ -1,5 +1,7 @@
 """Networks with the numbers that flow through them."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,7 @@ def network(weights: Sequence[Array], values: Sequence[Array], title: str, names
         title: what is to be seen.
         names: one heading per column of units.
     """
-    fig, ax = figure(4.6, 3.1)
+    fig, ax = figure(4.6, 1.3 + 0.65 * max(map(len, values)))
     ax.set_axis_off()
     ax.set_aspect("equal")
     places = [[(2.2 * k, 1.0 * ((len(v) - 1) / 2 - j)) for j in range(len(v))] for k, v in enumerate(values)]
@@ -32,14 +34,14 @@ def network(weights: Sequence[Array], values: Sequence[Array], title: str, names
             colour = SERIES[0] if strength > 0 else SERIES[1]
             width = 0.4 + 3.2 * abs(strength) / largest
             ax.plot(*zip(left[i], right[j], strict=True), color=colour, linewidth=width, zorder=1, solid_capstyle="round")
-    top = max(y for column in places for _, y in column) + 0.75
+    top = max(y for column in places for _, y in column) + 0.7
     for column, numbers, name in zip(places, values, names, strict=True):
         ax.text(column[0][0], top, name, ha="center", color=MUTED, fontsize=9.5)
         for (x, y), number in zip(column, numbers, strict=True):
             ax.add_patch(Circle((x, y), 0.4, facecolor=PAPER, edgecolor=INK, linewidth=1.1, zorder=2))
             ax.text(x, y, f"{number:.2g}".replace("-", "−"), ha="center", va="center", fontsize=8.2, zorder=3)
     ax.set_xlim(-0.6, 2.2 * (len(values) - 1) + 0.6)
-    ax.set_ylim(-top + 0.2, top + 0.3)
+    ax.set_ylim(-top + 0.2, top + 0.25)
     ax.set_title(title)
     return fig, ax
 

@@ -1,5 +1,7 @@
 """One house style: vector, the same bytes every time, colours that colour-blind readers tell apart, light and dark."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import io
@@ -52,7 +54,7 @@ SIDES = [v for k, v in COLOURS.items() if k.startswith("side")]
 DASHES: list[Any] = ["-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (8, 2, 2, 2)), (0, (4, 1, 1, 1, 1, 1))]
 MARKERS = "osD^v"
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "chainrule",
     "font.family": "sans-serif",

@@ -1,5 +1,8 @@
 """9.2 Backpropagation: every layer's values and derivatives, printed, drawn and checked; XOR, then handwritten digits."""
 
+# pyright: reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from functools import cache
@@ -11,7 +14,7 @@ import chainrule as cr
 from chainrule import plot
 from chainrule.study.layers import Comparison, Params, by_chainrule, compare, create, cross_entropy, forward, loss, train
 from chainrule.study.model import Chapter, Claim, Context, Experiment, Figure, Formula, Table, at_least, at_most, equals, text
-from chainrule.study.tools import Array, drawn
+from chainrule.study.tools import Array, drawn, printed
 
 TEXT = """
 A network is a composition of simple functions, and its derivative is the product of theirs. Backpropagation is the order in
@@ -32,13 +35,12 @@ FORMULAS = (
         "Forward, for one example as a column; a batch is a matrix with one example per row.",
     ),
     Formula(
-        "\\delta_L = \\frac{\\partial L}{\\partial a_L} \\odot \\sigma'(z_L), \\qquad \\delta_l = (W_{l+1}^{\\mathsf T}\\, "
+        "\\delta_L = \\frac{\\partial L}{\\partial a_L} \\odot \\sigma'(z_L), \\qquad \\delta_l = (W_{l+1}^\\top\\, "
         "\\delta_{l+1}) \\odot \\sigma'(z_l)",
         "Backward. The elementwise product is right because $\\sigma$ acts on each number alone.",
     ),
     Formula(
-        "\\frac{\\partial L}{\\partial W_l} = \\delta_l\\, a_{l-1}^{\\mathsf T}, \\qquad \\frac{\\partial L}{\\partial b_l} = "
-        "\\delta_l",
+        "\\frac{\\partial L}{\\partial W_l} = \\delta_l\\, a_{l-1}^\\top, \\qquad \\frac{\\partial L}{\\partial b_l} = \\delta_l",
         "For one example. Over a batch both are sums of this over the examples.",
     ),
 )
@@ -81,25 +83,28 @@ def worst(comparisons: list[Comparison]) -> tuple[float, float]:
 # --- one example, by all means -------------------------------------------------------------------------------------------
 
 
-_ONE_EXAMPLE_CLAIMS = (
+_ONE_EXAMPLE_CLAIMS = [
     Claim(
-        "∂L/∂θ is the product ∂L/∂a_L · ∂a_L/∂z_L · ∂z_L/∂a_{L−1} ⋯ ∂z₁/∂θ.",
+        "$\\partial L/\\partial\\theta$ is the product "
+        "$\\frac{\\partial L}{\\partial a_L}\\frac{\\partial a_L}{\\partial z_L}"
+        "\\frac{\\partial z_L}{\\partial a_{L-1}}\\cdots\\frac{\\partial z_1}{\\partial\\theta}$.",
         "conditional",
         "The factors are Jacobian matrices, so their order matters, and it is the chain for a parameter of the first "
-        "layer: for layer l it ends at ∂z_l/∂θ.",
+        "layer: for layer $l$ it ends at $\\partial z_l/\\partial\\theta$.",
     ),
     Claim(
-        "δ_L = ∂L/∂a_L ⊙ σ′(z_L).",
+        "$\\delta_L = \\frac{\\partial L}{\\partial a_L} \\odot \\sigma'(z_L)$.",
         "conditional",
-        "Where the activation is elementwise. For softmax each output depends on all inputs, and δ_L = J(z_L)ᵀ ∂L/∂a_L "
-        "with the whole Jacobian.",
+        "Where the activation is elementwise. For softmax each output depends on all inputs, and "
+        "$\\delta_L = J(z_L)^\\top\\, \\partial L/\\partial a_L$ with the whole Jacobian.",
     ),
     Claim(
-        "∂L/∂W_ij = ∂L/∂a_i · ∂a_i/∂z_i · ∂z_i/∂W_ij.",
+        "$\\frac{\\partial L}{\\partial W_{ij}} = \\frac{\\partial L}{\\partial a_i}"
+        "\\frac{\\partial a_i}{\\partial z_i}\\frac{\\partial z_i}{\\partial W_{ij}}$.",
         "true",
         "For elementwise activations: then the weight acts on the loss through this unit alone.",
     ),
-)
+]
 
 
 def one_example(context: Context) -> Experiment:
@@ -127,7 +132,7 @@ def one_example(context: Context) -> Experiment:
             at_most("largest error against the recursion by hand", recursion, 1e-15),
             at_most("error of the chain of factors for one weight", abs(chain - float(layers[0].dW[0, 1])), 1e-16),
         ],
-        formulas=FORMULAS,
+        formulas=[*FORMULAS, printed(loss, params, X, Y, note="The loss of the network for the four points of XOR.")],
         figures=[
             drawn(
                 there,
@@ -141,24 +146,23 @@ def one_example(context: Context) -> Experiment:
                 "What the loss would gain if that unit's sum grew by one.",
                 f"The same network with derivatives written in the units; the output's delta is {text(float(back[-1][0]), 2)}.",
             ),
+            _program(params, x, y),
         ],
         tables=[checked(comparisons, "Every array of every layer")],
         claims=_ONE_EXAMPLE_CLAIMS,
     )
 
 
-def _graph_pictures(params: Params, x: Array, y: Array) -> list[Figure]:
-    """The program of the loss, as chainrule sees it."""
-    graph = cr.trace(lambda params: loss(params, x, y))(params)
-    alt = f"The graph of the loss, {len(graph.eqns)} operations from the weights at one end to the loss at the other."
-    return [
-        Figure(
-            graph.to_svg(),
-            "The program that chainrule recorded. Backpropagation walks it from the end to the start.",
-            alt,
-            wide=True,
-        )
-    ]
+def _program(params: Params, x: Array, y: Array) -> Figure:
+    """The program of the loss, as chainrule recorded it."""
+
+    def of_parameters(params: Params) -> Any:
+        return loss(params, x, y)
+
+    graph = cr.trace(of_parameters)(params)
+    caption = "The program that chainrule recorded. Backpropagation walks it from the end to the start."
+    alt = f"The graph of the loss: {len(graph.eqns)} operations, from weights and biases down to the loss."
+    return Figure(graph.to_svg(), caption, alt, wide=True)
 
 
 def the_size_of_the_step(context: Context) -> Experiment:
@@ -255,11 +259,15 @@ def exclusive_or(context: Context) -> Experiment:
         xscale="log",
         loc="lower left",
     )
-    plane = plot.decision(lambda p: forward(result.params, p)[1][-1], X, Y[:, 0], "What it learnt")
+
+    def score(points: Array) -> Array:
+        return forward(result.params, points)[1][-1]
+
+    plane = plot.decision(score, X, Y[:, 0], "What it learnt")
     return Experiment(
         "XOR",
         f"""Four points, two labels, and no straight line between them: without a hidden layer the best that can be done is
-        to say one half everywhere, a loss of $\\ln 2$. Three hidden units solve it. Two can, but not from every start:
+        to say one half everywhere, a loss of $\\ln\\,2$. Three hidden units solve it. Two can, but not from every start:
         {two} of {seeds} random starts reach it, where four units reach it from {four}. The loss is not convex, and where
         descent ends depends on where it begins.""",
         [
@@ -290,7 +298,8 @@ def exclusive_or(context: Context) -> Experiment:
             drawn(
                 slopes,
                 "xor-slopes",
-                "Small gradients on the plateau are why it is one.",
+                "On the plateau the step is too large for the second layer, and goes back and forth; once the points are "
+                "parted, both gradients fall together.",
                 "Gradient norms of both layers against steps.",
             ),
         ],
@@ -316,8 +325,8 @@ def _answers(outputs: Array) -> Table:
 @cache
 def digits() -> tuple[Array, Array, Array, Array]:
     """scikit-learn's 1,797 handwritten digits of 8 by 8 pixels: training and test images, training and test labels."""
-    from sklearn.datasets import load_digits  # pyright: ignore[reportUnknownVariableType]
-    from sklearn.model_selection import train_test_split  # pyright: ignore[reportUnknownVariableType]
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
     found: Any = load_digits()
     parts: Any = train_test_split(found.data / 16.0, found.target, test_size=450, random_state=0, stratify=found.target)
@@ -336,14 +345,14 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     return float((middle - half) / (1 + z * z / total)), float((middle + half) / (1 + z * z / total))
 
 
-_HANDWRITTEN_DIGITS_CLAIMS = (
+_HANDWRITTEN_DIGITS_CLAIMS = [
     Claim(
         "Backpropagation needs the activations of the forward pass.",
         "conditional",
         "It must have them when it reaches the layer; storing all is one way. Recomputing some from checkpoints trades "
         "time for memory.",
     ),
-)
+]
 
 
 def handwritten_digits(context: Context) -> Experiment:
@@ -352,9 +361,17 @@ def handwritten_digits(context: Context) -> Experiment:
     y, epochs, seeds = np.eye(10)[label], context.pick(40, 30), context.pick(3, 1)
     runs: list[Any] = []
     for seed in range(seeds):
-        part = Context(context.quick, lambda f, seed=seed: context.tell((seed + f) / seeds))
         runs.append(
-            train(create([64, 64, 10], seed), x, y, learning_rate=1.0, epochs=epochs, batch_size=32, seed=seed, context=part)
+            train(
+                create([64, 64, 10], seed),
+                x,
+                y,
+                learning_rate=1.0,
+                epochs=epochs,
+                batch_size=32,
+                seed=seed,
+                context=context.part(seed, seeds),
+            )
         )
     accuracies = [float(np.mean(read(r.params, x_test) == label_test)) for r in runs]
     first = runs[0]
@@ -417,20 +434,20 @@ def handwritten_digits(context: Context) -> Experiment:
     )
 
 
-_THE_PRICE_OF_A_GRADIENT_CLAIMS = (
+_THE_PRICE_OF_A_GRADIENT_CLAIMS = [
     Claim(
         "Backpropagation computes all derivatives in two passes.",
         "true",
         "One forward, one backward, at a cost of a few evaluations of the loss.",
     ),
-)
+]
 
 
 def the_price_of_a_gradient(context: Context) -> Experiment:
     """Operations of the gradient program over those of the loss, as networks get deeper."""
     depths = np.array([1, 2, 4, 8, 16, 32][: context.pick(6, 5)])
     x, y = np.ones((2, 3)), np.zeros((2, 3))
-    counts = []
+    counts = list[tuple[int, int]]()
     for depth in depths:
         params = create([3] * (int(depth) + 1), 0)
         forwards, both = cr.trace(loss)(params, x, y), cr.trace(cr.value_and_grad(loss))(params, x, y)

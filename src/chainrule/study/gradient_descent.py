@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+import chainrule as cr
 from chainrule import plot
 from chainrule.study import quadratics, stochastic
 from chainrule.study.model import Chapter, Claim, Context, Experiment, Table, at_least, at_most, equals, text
 from chainrule.study.quadratics import ravine
-from chainrule.study.tools import descend, drawn, hessian_at, to_zero, value_and_gradient
+from chainrule.study.tools import Array, descend, drawn, hessian_at, printed, to_zero, value_and_gradient
 
 TEXT = """
 A gradient is a list of slopes: one number per parameter, saying how fast the objective rises when that parameter alone
@@ -38,7 +39,7 @@ def fading(x: Any) -> Any:
     return np.exp(-x)
 
 
-_STEEPEST_DIRECTION_CLAIMS = (
+_STEEPEST_DIRECTION_CLAIMS = [
     Claim(
         "The negative gradient points in the direction of steepest descent.",
         "conditional",
@@ -50,7 +51,7 @@ _STEEPEST_DIRECTION_CLAIMS = (
         "true",
         "The error is at most L‖Δ‖²/2 where ∇f has Lipschitz constant L, which is what makes a fixed step size possible.",
     ),
-)
+]
 
 
 def steepest_direction(context: Context) -> Experiment:
@@ -113,14 +114,14 @@ def steepest_direction(context: Context) -> Experiment:
     )
 
 
-_ROSENBROCK_VALLEY_CLAIMS = (
+_ROSENBROCK_VALLEY_CLAIMS = [
     Claim(
         "Gradient descent has linear convergence near a minimum.",
         "conditional",
         "Where the Hessian at the minimum is positive definite and α < 2/L for the L of that neighbourhood. Here L "
         "grows without limit away from the minimum, so no single α is safe everywhere.",
     ),
-)
+]
 
 
 def rosenbrock_valley(context: Context) -> Experiment:
@@ -134,8 +135,12 @@ def rosenbrock_valley(context: Context) -> Experiment:
     k = path.steps[keep]
     bent = float(np.linalg.eigvalsh(hessian_at(rosenbrock, 0.0, 1.0))[0])
     local = far[-1] * (1 - step * low) ** (path.steps - path.steps[-1])
+
+    def heights(x: Array, y: Array) -> Array:
+        return np.log10(1e-2 + rosenbrock(x, y))
+
     contours = plot.contours_with_paths(
-        lambda x, y: np.log10(1e-2 + rosenbrock(x, y)),
+        heights,
         (-1.7, 1.7),
         (-0.6, 1.9),
         {"α = 0.001": path.points[keep]},
@@ -169,6 +174,7 @@ def rosenbrock_valley(context: Context) -> Experiment:
             equals("smaller eigenvalue of the Hessian at (1, 1), exactly 501 − √250601", float(low), 501 - 250601**0.5, 1e-9),
             at_most("smallest curvature at (0, 1): negative, so f is not convex", bent, 0.0),
         ],
+        formulas=[printed(rosenbrock, 1.0, 1.0, note="The function, as it was recorded.")],
         figures=[
             drawn(
                 contours,
@@ -190,29 +196,31 @@ def rosenbrock_valley(context: Context) -> Experiment:
     )
 
 
-_WHERE_IT_STOPS_TABLES = Table(
-    "What must be true for what",
-    ["Promise", "Condition"],
-    [
-        ["f(xₖ) decreases", "∇f is L-Lipschitz, 0 < α < 2/L"],
-        ["‖∇f(xₖ)‖ → 0", "and f is bounded below"],
-        ["xₖ → a minimiser", "and f is convex and has one"],
-        ["a rate L‖x₀ − x*‖²/2k", "and α = 1/L"],
-        ["a rate (1 − αμ)ᵏ", "and f is μ-strongly convex, α ≤ 2/(L + μ)"],
+_WHERE_IT_STOPS_TABLES = [
+    Table(
+        "What must be true for what",
+        ["Promise", "Condition"],
         [
-            "xₖ → a local minimum, f not convex",
-            "almost every start, if saddles are strict, α < 1/L, and xₖ converges",
+            ["f(xₖ) decreases", "∇f is L-Lipschitz, 0 < α < 2/L"],
+            ["‖∇f(xₖ)‖ → 0", "and f is bounded below"],
+            ["xₖ → a minimiser", "and f is convex and has one"],
+            ["a rate L‖x₀ − x*‖²/2k", "and α = 1/L"],
+            ["a rate (1 − αμ)ᵏ", "and f is μ-strongly convex, α ≤ 2/(L + μ)"],
+            [
+                "xₖ → a local minimum, f not convex",
+                "almost every start, if saddles are strict, α < 1/L, and xₖ converges",
+            ],
         ],
-    ],
-)
-_WHERE_IT_STOPS_CLAIMS = (
+    ),
+]
+_WHERE_IT_STOPS_CLAIMS = [
     Claim(
         "Under suitable conditions gradient descent converges to a local minimum.",
         "imprecise",
         "In general to a stationary point, and only if the points converge at all. For convex functions with a "
         "minimiser it is a global one.",
     ),
-)
+]
 
 
 def where_it_stops(context: Context) -> Experiment:
@@ -251,6 +259,10 @@ def where_it_stops(context: Context) -> Experiment:
             at_most("distance to the minimum (0, 1) from (−1, 10⁻⁶)", float(off.distances([0, 1])[-1]), 1e-6),
             at_most("gradient on e⁻ˣ at the end", float(away.slopes[-1]), 2 / count),
             at_least("where the point is by then: still moving, like ln k", float(x[-1]), np.log(count)),
+        ],
+        formulas=[
+            printed(two_wells, 1.0, 1.0, note="Two minima and a saddle."),
+            printed(cr.grad(fading), 1.0, note="The gradient of e⁻ˣ: never zero."),
         ],
         tables=_WHERE_IT_STOPS_TABLES,
         figures=[

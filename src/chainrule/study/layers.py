@@ -45,7 +45,9 @@ def forward(params: Params, x: Any, shifts: Sequence[Any] | None = None) -> tupl
 
 def cross_entropy(z: Any, y: Any) -> Any:
     """-y log a - (1 - y) log(1 - a) with a = sigmoid(z), summed over outputs, averaged over examples; never log 0."""
-    return np.mean(np.sum(np.logaddexp(0.0, z) - y * z, axis=1))
+    each: Any = np.logaddexp(0.0, z) - y * z
+    per_example: Any = np.sum(each, axis=1)
+    return np.mean(per_example)
 
 
 def loss(params: Params, x: Any, y: Any) -> Any:
@@ -154,8 +156,8 @@ def compare(params: Params, x: Array, y: Array, entries: int, seed: int = 0) -> 
     out = list[Comparison]()
     for k, (auto, hand) in enumerate(zip(by_chainrule(params, x, y), by_hand(params, x, y), strict=True)):
         for (name, found), (_, other) in zip(auto.items(), hand.items(), strict=True):
-            chosen = rng.permutation(found.size)[:entries] if name not in "za" else []
-            worst = max((abs(_moved(params, x, y, k, name, int(i)) - found.flat[i]) for i in chosen), default=np.nan)
+            chosen: list[int] = rng.permutation(found.size)[:entries].tolist() if name not in ("z", "a") else []
+            worst = max((abs(_moved(params, x, y, k, name, i) - found.flat[i]) for i in chosen), default=np.nan)
             error = float(np.max(np.abs(found - other)))
             out.append(Comparison(k + 1, name, found.shape, float(np.linalg.norm(found)), len(chosen), float(worst), error))
     return out

@@ -129,6 +129,10 @@ class Context:
         """One of two sizes."""
         return quick if self.quick else full
 
+    def part(self, number: int, of: int) -> Context:
+        """For one of several parts that take equally long."""
+        return Context(self.quick, lambda fraction: self.tell((number + fraction) / of))
+
     def steps(self, count: int) -> Iterable[int]:
         """0, 1, ..., count - 1, telling now and then how far we are."""
         every = max(1, count // 50)

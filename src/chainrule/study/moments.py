@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 Schedule = Callable[[int], float]
 
 
@@ -79,18 +80,18 @@ def expected(data: LeastSquares, start: Array, schedule: Schedule, count: int, b
     """
     x, r, H, n = data.x, data.residuals, data.hessian, len(data.x)
     m = start - data.solution
-    M = np.outer(m, m)
+    second = np.outer(m, m)
     excess, squared = np.empty(count + 1), np.empty(count)
     for k in range(count):
-        excess[k] = 0.5 * np.sum(H * M)
-        q = np.sum((x @ M) * x, axis=1) + 2 * r * (x @ m) + r**2
-        HM, MH = H @ M, M @ H  # not one and its transpose: that would let what rounding breaks of the symmetry grow
-        G = (x.T * q) @ x / (n * batch) + (1 - 1 / batch) * HM @ H
+        excess[k] = 0.5 * np.sum(H * second)
+        q = np.sum((x @ second) * x, axis=1) + 2 * r * (x @ m) + r**2
+        HS, SH = H @ second, second @ H  # not one and its transpose: that would let what rounding breaks of the symmetry grow
+        G = (x.T * q) @ x / (n * batch) + (1 - 1 / batch) * HS @ H
         squared[k] = np.trace(G)
         a = schedule(k)
-        M = M - a * (HM + MH) + a**2 * G
+        second = second - a * (HS + SH) + a**2 * G
         m = m - a * (H @ m)
-    excess[count] = 0.5 * np.sum(H * M)
+    excess[count] = 0.5 * np.sum(H * second)
     return Expected(excess, squared)
 
 

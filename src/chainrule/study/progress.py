@@ -1,5 +1,7 @@
 """What is seen in the terminal while a study runs, and the table at its end."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import time
@@ -98,8 +100,9 @@ def watcher(out: Console, total: int) -> Lines:
 def table(results: Sequence[Result]) -> Table:
     """Experiment, key number, what it should be, and whether it is."""
     out = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for head, style in (("", {}), ("Experiment", {}), ("Key number", {}), ("Measured", {"justify": "right", "no_wrap": True})):
-        out.add_column(head, **style)
+    for head in ("", "Experiment", "Key number"):
+        out.add_column(head)
+    out.add_column("Measured", justify="right", no_wrap=True)
     out.add_column("Expected", no_wrap=True)
     out.add_column("", no_wrap=True)
     for r in results:

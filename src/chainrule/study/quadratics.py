@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+import chainrule as cr
 from chainrule import plot
-from chainrule.study.model import Claim, Context, Experiment, Formula, at_least, at_most, equals
-from chainrule.study.tools import descend, drawn, to_zero, value_and_gradient
+from chainrule.study.model import Claim, Context, Experiment, Figure, Formula, at_least, at_most, equals
+from chainrule.study.tools import Array, Path, descend, drawn, printed, to_zero, value_and_gradient
 
 
 def parabola(x: Any) -> Any:
@@ -39,7 +40,7 @@ def _largest_step(halvings: int) -> float:
     return low
 
 
-_ONE_DIMENSION_CLAIMS = (
+_ONE_DIMENSION_CLAIMS = [
     Claim(
         "With α ≤ 1/L gradient descent converges.",
         "conditional",
@@ -52,7 +53,7 @@ _ONE_DIMENSION_CLAIMS = (
         "Only for α ≤ 2/(L + μ), and f must also be L-smooth. At α = 0.9 the factor would be 1 − 1.8 = −0.8, and no "
         "distance is negative; measured is 0.8. The factor for every α is max(|1 − αμ|, |1 − αL|).",
     ),
-)
+]
 
 
 def one_dimension(context: Context) -> Experiment:
@@ -91,6 +92,9 @@ def one_dimension(context: Context) -> Experiment:
             equals("contraction per step at α = 0.9 (theory: |1 − αL|)", ratio, 0.8, 1e-9),
         ],
         formulas=[
+            printed(
+                cr.grad(parabola), 1.0, note="The gradient of x²: a bar marks the derivative with respect to what is under it."
+            ),
             Formula("x_{k+1} = x_k - \\alpha \\cdot 2 x_k = (1 - 2\\alpha)\\, x_k", "One step on the parabola."),
         ],
         figures=[
@@ -112,14 +116,14 @@ def one_dimension(context: Context) -> Experiment:
     )
 
 
-_ROUND_BOWL_CLAIMS = (
+_ROUND_BOWL_CLAIMS = [
     Claim(
         "For convex functions f(xₖ) − f(x*) ≤ L‖x₀ − x*‖² / 2k.",
         "conditional",
         "f must be L-smooth and have a minimiser, and the step must be α = 1/L. For any α ≤ 1/L the right-hand side is "
         "‖x₀ − x*‖² / 2αk.",
     ),
-)
+]
 
 
 def round_bowl(context: Context) -> Experiment:
@@ -164,6 +168,7 @@ def round_bowl(context: Context) -> Experiment:
             at_most("how far the path leaves the straight line", crooked, 1e-14),
             at_most("error of the gradient against (2x, 2y)", float(np.max(np.abs(gradient - 2 * start))), 1e-15),
         ],
+        formulas=[printed(cr.grad(bowl, (0, 1)), 1.0, 1.0, note="The gradient.")],
         figures=[
             drawn(
                 contours,
@@ -199,7 +204,60 @@ def _steps_to(kappa: float, target: float) -> int:
     return int(np.argmax(far <= target * far[0]))
 
 
-_BADLY_SCALED_QUADRATIC_CLAIMS = (
+def _ravine_pictures(paths: dict[str, Path], strong: Array, optimal: Array, convex: Array) -> list[Figure]:
+    """The paths in the ravine, and their distances and objectives under the bounds that theory gives."""
+    safe, best, bold = paths
+    k = paths[safe].steps
+    contours = plot.contours_with_paths(
+        ravine,
+        (-9, 9),
+        (-2.2, 2.2),
+        {n: paths[n].points[:61] for n in (safe, bold)},
+        "Two step sizes in a ravine",
+        minimum=(0, 0),
+        loc="lower left",
+    )
+    decay = plot.curves(
+        {n: (k, path.distances([0, 0])) for n, path in paths.items()},
+        "Distance to the minimum",
+        "step k",
+        "‖xₖ − x*‖",
+        bounds={"(1 − αμ)ᵏ at α = 1/L": (k, strong), "((κ−1)/(κ+1))ᵏ": (k, optimal)},
+        ylim=(1e-6, 30),
+        loc="lower left",
+    )
+    gap = plot.curves(
+        {"f(xₖ) at α = 1/L": (k[1:], paths[safe].values[1:])},
+        "Objective under the convex bound",
+        "step k",
+        "f(xₖ) − f(x*)",
+        bounds={"L‖x₀ − x*‖² / 2k": (k[1:], convex)},
+        xscale="log",
+    )
+    return [
+        drawn(
+            contours,
+            "ravine",
+            "The careful step crawls along the floor, the bold one zigzags.",
+            "Elongated elliptic contours with two paths to the centre; the larger step zigzags between the walls.",
+        ),
+        drawn(
+            decay,
+            "ravine-decay",
+            "Each bound touches the curve it belongs to.",
+            "Distances against steps for three step sizes with two dashed bounds, on a logarithmic axis.",
+        ),
+        to_zero(paths[best], "ravine-zero", "To zero, α = 2/(L + μ)", "Objective and gradient norm at the best constant step."),
+        drawn(
+            gap,
+            "ravine-gap",
+            "For this function the general bound is true and far too pessimistic: it knows nothing of μ.",
+            "Objective against step, well under the line that falls like one over k.",
+        ),
+    ]
+
+
+_BADLY_SCALED_QUADRATIC_CLAIMS = [
     Claim(
         "If f is μ-strongly convex, ‖xₖ₊₁ − x*‖ ≤ (1 − αμ)‖xₖ − x*‖.",
         "conditional",
@@ -211,7 +269,7 @@ _BADLY_SCALED_QUADRATIC_CLAIMS = (
         "true",
         "On quadratics completely: it converges for 0 < α < 2/L, and fastest for 2/(L + μ).",
     ),
-)
+]
 
 
 def badly_scaled_quadratic(context: Context) -> Experiment:
@@ -229,32 +287,6 @@ def badly_scaled_quadratic(context: Context) -> Experiment:
     kappas = np.array([2.0, 5.0, 10.0, 30.0, 100.0, 300.0][: context.pick(6, 5)])
     needed = np.array([_steps_to(c, 1e-3) for c in kappas])
     predicted = np.ceil(np.log(1e-3) / np.log((kappas - 1) / (kappas + 1)))
-    contours = plot.contours_with_paths(
-        ravine,
-        (-9, 9),
-        (-2.2, 2.2),
-        {n: paths[n].points[:61] for n in (safe, bold)},
-        "Two step sizes in a ravine",
-        minimum=(0, 0),
-        loc="lower left",
-    )
-    decay = plot.curves(
-        {n: (k, far[n]) for n in sizes},
-        "Distance to the minimum",
-        "step k",
-        "‖xₖ − x*‖",
-        bounds={"(1 − αμ)ᵏ at α = 1/L": (k, strong), "((κ−1)/(κ+1))ᵏ": (k, optimal)},
-        ylim=(1e-6, 30),
-        loc="lower left",
-    )
-    gap = plot.curves(
-        {"f(xₖ) at α = 1/L": (k[1:], paths[safe].values[1:])},
-        "Objective under the convex bound",
-        "step k",
-        "f(xₖ) − f(x*)",
-        bounds={"L‖x₀ − x*‖² / 2k": (k[1:], convex)},
-        xscale="log",
-    )
     cost = plot.measured_against_theory(
         {"measured": (kappas, needed, 0 * kappas)},
         {"ln 10⁻³ / ln((κ−1)/(κ+1))": (kappas, predicted)},
@@ -268,7 +300,7 @@ def badly_scaled_quadratic(context: Context) -> Experiment:
         times $1/L$. One number must serve both. At $1/L$ the steep coordinate is done in one step and the flat one crawls
         with factor $1 - \\mu/L$. The best constant step, $2/(L+\\mu)$, makes both equally slow. Close to $2/L$ the path
         zigzags across the ravine, and the bound $1 - \\alpha\\mu$, which looks only at the flat direction, is wrong: the
-        steep direction now decides, with $|1 - \\alpha L| = 0.96$.
+        steep direction now decides, with $\\lvert 1 - \\alpha L\\rvert = 0.96$.
 
         The last picture repeats this for other condition numbers. The number of steps grows in proportion to $\\kappa$:
         this is why scaling data, normalising layers, and adaptive step sizes pay.""",
@@ -282,33 +314,15 @@ def badly_scaled_quadratic(context: Context) -> Experiment:
             at_most("largest difference from the predicted number of steps", float(np.max(np.abs(needed - predicted))), 1),
         ],
         formulas=[
+            printed(cr.grad(ravine, (0, 1)), 1.0, 1.0, note="The gradient: one slope changes 25 times as fast as the other."),
             Formula(
-                "\\|x_{k+1} - x^*\\| \\le \\max(|1 - \\alpha\\mu|,\\, |1 - \\alpha L|)\\; \\|x_k - x^*\\|",
+                "\\|x_{k+1} - x^*\\| \\le \\max(\\lvert 1 - \\alpha\\mu\\rvert,\\, \\lvert 1 - \\alpha L\\rvert)\\; \\|x_k"
+                " - x^*\\|",
                 "Holds for every step size, if f is μ-strongly convex and L-smooth; it equals 1 − αμ for α ≤ 2/(L + μ) only.",
             ),
         ],
         figures=[
-            drawn(
-                contours,
-                "ravine",
-                "The careful step crawls along the floor, the bold one zigzags.",
-                "Elongated elliptic contours with two paths to the centre; the larger step zigzags between the walls.",
-            ),
-            drawn(
-                decay,
-                "ravine-decay",
-                "Each bound touches the curve it belongs to.",
-                "Distances against steps for three step sizes with two dashed bounds, on a logarithmic axis.",
-            ),
-            to_zero(
-                paths[best], "ravine-zero", "To zero, α = 2/(L + μ)", "Objective and gradient norm at the best constant step."
-            ),
-            drawn(
-                gap,
-                "ravine-gap",
-                "For this function the general bound is true and far too pessimistic: it knows nothing of μ.",
-                "Objective against step, well under the line that falls like one over k.",
-            ),
+            *_ravine_pictures(paths, strong, optimal, convex),
             drawn(
                 cost,
                 "ravine-cost",

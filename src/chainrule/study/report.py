@@ -1,5 +1,7 @@
 """One page of a study: pictures, formulas and style inside it, so that it opens anywhere, without a network."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os
@@ -47,6 +49,9 @@ _DARK = {
 
 def mathml(latex: str, display: str = "block") -> Markup:
     """A formula as MathML, with its LaTeX as the text for those who cannot see it."""
+    if aligned := re.fullmatch(r"\s*\\begin{aligned}(.*)\\end{aligned}\s*", latex, re.DOTALL):
+        lines = [line.replace("&", " ").strip() for line in aligned[1].split(r"\\")]
+        return Markup("").join(mathml(line, display) for line in lines if line)
     made = convert(latex, display=display).replace("<mo>/</mo>", '<mo lspace="0" rspace="0">/</mo>')
     return Markup(made.replace("<math ", f'<math alttext="{escape(latex)}" ', 1))
 

@@ -1,5 +1,8 @@
 """Runs chapters, one experiment after another; one that fails is reported, and the others go on."""
 
+# pyright: reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import time

@@ -1,7 +1,12 @@
 """9.1, second half: stochastic gradient descent on real data, measured over seeds against its exact mean."""
 
+# pyright: reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,7 +17,7 @@ import chainrule as cr
 from chainrule import plot
 from chainrule.study.model import Claim, Context, Experiment, Formula, Table, at_least, at_most, equals, text
 from chainrule.study.moments import Array, LeastSquares, Schedule, expected, floor
-from chainrule.study.tools import drawn, value_and_gradient
+from chainrule.study.tools import drawn, printed, value_and_gradient
 
 
 def loss(theta: Any, x: Any, y: Any) -> Any:
@@ -29,7 +34,7 @@ def loss(theta: Any, x: Any, y: Any) -> Any:
 @cache
 def diabetes() -> LeastSquares:
     """scikit-learn's diabetes data, 442 patients and 10 features, each column with mean 0 and standard deviation 1."""
-    from sklearn.datasets import load_diabetes  # pyright: ignore[reportUnknownVariableType]
+    from sklearn.datasets import load_diabetes
 
     found: Any = load_diabetes()
     x, y = np.asarray(found.data, float), np.asarray(found.target, float)
@@ -73,7 +78,7 @@ def interval(samples: Array) -> tuple[Array, Array]:
     return np.mean(samples, axis=-1), half
 
 
-def deviation(samples: Array, exact: Array) -> Array:
+def deviation(samples: Array, exact: Any) -> Array:
     """By how many standard errors the mean over the last axis misses the exact value."""
     error = np.std(samples, axis=-1, ddof=1) / np.sqrt(samples.shape[-1])
     return np.abs(np.mean(samples, axis=-1) - exact) / error
@@ -131,12 +136,12 @@ def linear_regression(context: Context) -> Experiment:
             equals("variance explained, R² (published value for these data)", float(explained), 0.5177, 5e-5),
         ],
         formulas=[
+            printed(cr.grad(loss), np.zeros(10), data.x, data.y, note="The gradient of half the mean squared error."),
             Formula(
-                "\\nabla f(\\theta) = \\tfrac{1}{n} X^{\\mathsf T}(X\\theta - y), \\qquad \\theta^* = "
-                "(X^{\\mathsf T}X)^{-1}X^{\\mathsf T}y",
+                "\\nabla f(\\theta) = \\tfrac{1}{n} X^\\top(X\\theta - y), \\qquad \\theta^* = (X^\\topX)^{-1}X^\\topy",
                 "What the computed gradient is compared with; $\\theta^*$ itself is found by orthogonal factors, which "
                 "lose fewer digits.",
-            )
+            ),
         ],
         figures=[
             drawn(
@@ -164,7 +169,7 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-_SCHEDULES_CLAIMS = (
+_SCHEDULES_CLAIMS = [
     Claim(
         "A square-root schedule is αₖ = α₀/√k.",
         "imprecise",
@@ -182,7 +187,7 @@ _SCHEDULES_CLAIMS = (
         "true",
         "If it is drawn uniformly. Sweeping through shuffled data, as is usual, makes the steps of one sweep dependent.",
     ),
-)
+]
 
 
 def schedules(context: Context) -> Experiment:
@@ -265,7 +270,54 @@ def schedules(context: Context) -> Experiment:
     )
 
 
-_NOISE_FLOOR_CLAIMS = (
+@dataclass(frozen=True)
+class Floor:
+    """The excess of late points with a constant step, measured and exact."""
+
+    step: float
+    batch: int
+    mean: float
+    half: float
+    deviation: float
+    exact: float
+    limit: float
+
+    @property
+    def row(self) -> list[str]:
+        """The numbers for a table."""
+        measured = f"{text(self.mean, 3)} ± {text(self.half, 2)}"
+        return [f"α = {self.step}, B = {self.batch}", measured, text(self.exact, 3), text(self.limit, 3)]
+
+
+def _floor(data: LeastSquares, step: float, batch: int, length: int, seeds: int, context: Context) -> Floor:
+    """Measure the second half of runs that start at the solution."""
+
+    def constant(k: int) -> float:
+        return step
+
+    runs, _ = sgd(data, data.solution, constant, length, batch, seeds, context)
+    late = slice(length // 2, None)
+    exact = np.mean(expected(data, data.solution, constant, length, batch).excess[late])
+    samples = np.mean(runs[late], axis=0)
+    mean, half = interval(samples)
+    limit = floor(data, step, batch)
+    return Floor(step, batch, float(mean), float(half), float(deviation(samples, exact)), float(exact), limit)
+
+
+def _against(data: LeastSquares, floors: Sequence[Floor], name: str, over: Array, title: str) -> Any:
+    """Measured floors on the exact line, against `name`, which is "step" or "batch"."""
+    xs = [getattr(f, name) for f in floors]
+    limits = [floor(data, float(v), 8) if name == "step" else floor(data, floors[0].step, int(v)) for v in over]
+    return plot.measured_against_theory(
+        {"measured, 95% interval": (xs, [f.mean for f in floors], [f.half for f in floors])},
+        {"exact, k → ∞": (over, limits)},
+        title,
+        "learning rate α" if name == "step" else "batch size B",
+        "f(θₖ) − f(θ*), late",
+    )
+
+
+_NOISE_FLOOR_CLAIMS = [
     Claim(
         "Larger batches make gradients less noisy.",
         "true",
@@ -276,44 +328,21 @@ _NOISE_FLOOR_CLAIMS = (
         "conditional",
         "An observation about some networks, not a theorem. On this convex problem noise only costs accuracy.",
     ),
-)
+]
 
 
 def noise_floor(context: Context) -> Experiment:
     """How far above the minimum a constant step stays: measured over seeds, with intervals, against the exact value."""
     data, seeds, length_times_step = diabetes(), context.pick(64, 24), context.pick(60, 20)
     cases = [(0.0125, 8), (0.025, 8), (0.05, 8), (0.1, 8), (0.1, 32), (0.1, 128)]
-    rows, worst, inside = list[list[Any]](), 0.0, 0
-    means, halves, floors = list[float](), list[float](), list[float]()
+    floors = list[Floor]()
     for done, (step, batch) in enumerate(cases):
-        length = round(length_times_step / step)
-        part = Context(context.quick, lambda f, done=done: context.tell((done + f) / len(cases)))
-        runs, _ = sgd(data, data.solution, lambda k, step=step: step, length, batch, seeds, part)
-        late = slice(length // 2, None)
-        exact = float(np.mean(expected(data, data.solution, lambda k, step=step: step, length, batch).excess[late]))
-        samples = np.mean(runs[late], axis=0)
-        mean, half = (float(v) for v in interval(samples))
-        worst = max(worst, float(deviation(samples, np.float64(exact))))
-        inside += abs(mean - exact) <= half
-        limit = floor(data, step, batch)
-        means.append(mean), halves.append(half), floors.append(limit)
-        rows.append([f"α = {step}, B = {batch}", f"{text(mean, 3)} ± {text(half, 2)}", text(exact, 3), text(limit, 3)])
-    steps = np.geomspace(0.01, 0.13, 12)
-    by_step = plot.measured_against_theory(
-        {"measured, 95% interval": ([c[0] for c in cases[:4]], means[:4], halves[:4])},
-        {"exact, k → ∞": (steps, [floor(data, float(a), 8) for a in steps])},
-        "Floor against learning rate, B = 8",
-        "α",
-        "f(θₖ) − f(θ*), late",
-    )
-    batches = np.unique(np.geomspace(6, 170, 10).astype(int))
-    by_batch = plot.measured_against_theory(
-        {"measured, 95% interval": ([c[1] for c in cases[3:]], means[3:], halves[3:])},
-        {"exact, k → ∞": (batches, [floor(data, 0.1, int(b)) for b in batches])},
-        "Floor against batch size, α = 0.1",
-        "B",
-        "f(θₖ) − f(θ*), late",
-    )
+        part = context.part(done, len(cases))
+        floors.append(_floor(data, step, batch, round(length_times_step / step), seeds, part))
+    inside = sum(abs(f.mean - f.exact) <= f.half for f in floors)
+    worst, rows = max(f.deviation for f in floors), [f.row for f in floors]
+    by_step = _against(data, floors[:4], "step", np.geomspace(0.01, 0.13, 12), "Floor against learning rate, B = 8")
+    by_batch = _against(data, floors[3:], "batch", np.geomspace(6, 170, 10), "Floor against batch size, α = 0.1")
     return Experiment(
         "The noise floor of a constant step",
         f"""Even from the solution itself a constant step walks away, into a cloud whose mean excess can be computed. So

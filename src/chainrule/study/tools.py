@@ -14,7 +14,7 @@ import chainrule as cr
 from chainrule import plot
 from chainrule.study.model import Context, Figure, Formula, text
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 Objective = Callable[..., Any]
 
 
@@ -41,7 +41,7 @@ class Path:
         return np.arange(len(self.values), dtype=float)
 
 
-def descend(f: Objective, start: Sequence[float], step: float, count: int, context: Context | None = None) -> Path:
+def descend(f: Objective, start: Sequence[float] | Array, step: float, count: int, context: Context | None = None) -> Path:
     """Gradient descent with a constant step: x <- x - step * gradient(x).
 
     Args:
@@ -73,9 +73,9 @@ def drawn(made: tuple[Any, Axes | Any], name: str, caption: str, alt: str, wide:
     return Figure(plot.svg(made[0], name), caption, alt, wide)
 
 
-def gradient_formula(f: Objective, *x: float, left: str, note: str = "") -> Formula:
-    """The gradient as chainrule computed it, in LaTeX."""
-    return Formula(left + cr.trace(cr.grad(f, tuple(range(len(x)))))(*x).to_latex(), note, printed=True)
+def printed(f: Objective, *args: Any, note: str = "") -> Formula:
+    """A function or a gradient as chainrule recorded it at these arguments, in LaTeX."""
+    return Formula(cr.trace(f)(*args).to_latex(), note, printed=True)
 
 
 def to_zero(path: Path, name: str, title: str, what: str) -> Figure:
