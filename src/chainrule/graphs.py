@@ -74,7 +74,7 @@ class Graph(ir.Graph):
         return to_svg(self, values, sensitivities, title)
 
     def _repr_latex_(self) -> str:
-        return f"${self.to_latex()}$"
+        return f"$${self.to_latex()}$$"
 
     def _repr_svg_(self) -> str:
         return self.to_svg()

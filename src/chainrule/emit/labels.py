@@ -26,7 +26,7 @@ _AFTER = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307"}
 _WORDS = {
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−", "pow": "^", "expit": "σ", "sqrt": "√", "cbrt": "∛", "eq": "=",
     "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥", "bitand": "∧", "bitor": "∨", "invert": "¬", "logaddexp": "log-add-exp",
-    "abs": "|·|", "square": "·²", "reciprocal": "1/·", "select": "where", "while": "while", "stop_gradient": "stop",
+    "abs": "|·|", "reciprocal": "1/·", "select": "where", "while": "while", "stop_gradient": "stop",
     "maximum": "max", "minimum": "min", "log": "ln",
 }  # fmt: skip
 _INFIX = {"*": "×", "-": "−", "/": "÷", "**": "^", "==": "=", "!=": "≠", "<=": "≤", ">=": "≥"}
@@ -72,8 +72,6 @@ def _applied(e: Eqn) -> Label:
     if infix is None:
         return [(f"{word}({', '.join(known)})", "")]
     sign = _INFIX.get(infix[1], infix[1])
-    if sign == "^" and known[0] == "·":
-        return [("·", ""), (known[1], "sup")]
     if sign in "×+" and known[1] == "·":
         known.reverse()
     return [(f"{sign} {known[1]}" if known[0] == "·" else f"{known[0]} {sign} ·", "")]

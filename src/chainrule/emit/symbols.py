@@ -145,7 +145,7 @@ _CLOSE = (")", "]", "|", ",", "&", r"\right", r"\rfloor", r"\rceil", r"\rangle",
 
 @lru_cache(maxsize=512)
 def holes(notation: str) -> tuple[Hole, ...]:
-    """The places of a notation: `base` under a power, `indexed` over an index, `free` within delimiters, `left`, `right`, `only`."""
+    """The places of a notation: `base` of a power, `indexed`, `free` within delimiters, `left`, `right`, `only`."""
     notation = re.sub(r"(?<!\\left)(?<!\\bigl)\(", r"\\left(", re.sub(r"(?<!\\right)(?<!\\bigr)\)", r"\\right)", notation))
     literal: list[tuple[str, str | None]] = [("", None)]
     for text, field, _, _ in Formatter().parse(notation):
