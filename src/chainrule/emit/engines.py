@@ -9,7 +9,10 @@ from typing import Any
 from chainrule.ir.graph import Array, Graph
 
 Compiled = Callable[..., Sequence[Array]]
-ENGINES = {"numpy": ("chainrule.emit.numpy", "to_numpy")}
+ENGINES = {
+    "numpy": ("chainrule.emit.numpy", "to_numpy"),
+    "xla": ("chainrule.emit.xla", "to_xla"),
+}
 """Name -> module and function."""
 DEFAULT = "numpy"
 

@@ -28,17 +28,17 @@ _PARITY = np.uint32(0x1BD11BDA)
 
 
 def threefry(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Threefry-2x32-20 of 32-bit words; keys and counters broadcast.
+    """Threefry-2x32-20 of 32-bit words, NumPy's or JAX's; keys and counters broadcast.
 
     Source: Salmon et al. (2011), section 4; the words and their order are those of the Random123 library.
     """
     words = (key[0], key[1], key[0] ^ key[1] ^ _PARITY)
-    x, y = np.add(counter[0], words[0], dtype=U32), np.add(counter[1], words[1], dtype=U32)
+    x, y = counter[0] + words[0], counter[1] + words[1]
     for group in range(5):
         for r in _ROTATIONS[group % 2]:
             x = x + y
             y = (y << np.uint32(r)) | (y >> np.uint32(32 - r))
-            y ^= x
+            y = y ^ x
         x = x + words[(group + 1) % 3]
         y = y + words[(group + 2) % 3] + np.uint32(group + 1)
     return x, y
