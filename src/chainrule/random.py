@@ -277,8 +277,9 @@ def _taken(a: Any, which: Any, axis: int) -> Any:
 
 def _inverse(p: Any, u: Any) -> Any:
     """The first position whose cumulated probability exceeds u."""
-    total = np.cumsum(p)
-    return np.searchsorted(total, u * total[-1], side="right")
+    total: Any = np.cumsum(p)
+    found: Any = np.searchsorted(total, u * total[-1], side="right")
+    return found
 
 
 __all__ = [

@@ -285,3 +285,24 @@ def test_mistakes_in_backward_rules_are_named(backward: Any, error: Any, text: s
     f.defvjp(lambda x: (x * 1, None), backward)
     with pytest.raises(error, match=text):
         cr.grad(lambda x: f(x).sum())(np.ones(3))
+
+
+def test_methods_keywords_and_their_errors() -> None:
+    class Model:
+        scale = 3.0
+
+        @partial(cr.custom_jvp, nondiff_argnums=(0,))
+        def apply(self, x: Any, power: Any = 2.0) -> Any:
+            return self.scale * x**power
+
+        @apply.defjvp
+        def _rule(self, primals: Any, tangents: Any) -> Any:
+            (x, power), (dx, dpower) = primals, tangents
+            return self.apply(x, power), self.scale * power * x ** (power - 1) * dx + 0 * dpower
+
+    assert cr.grad(lambda x: Model().apply(x))(2.0) == 12.0
+    assert cr.grad(lambda x: Model().apply(x, power=3.0))(2.0) == 36.0
+    f = cr.custom_jvp(lambda x, *, n: x * n)
+    f.defjvp(lambda primals, tangents: (primals[0], tangents[0]))
+    with pytest.raises(TypeError, match="keyword-only"):
+        cr.grad(lambda x: f(x, n=2))(1.0)

@@ -236,3 +236,31 @@ def test_results_look_like_numpys() -> None:
 def test_mistakes_are_named(f: Any, x: Any, error: Any, text: str) -> None:
     with pytest.raises(error, match=text):
         cr.grad(lambda a: np.sum(abs(f(a))))(x)
+
+
+T1, T2, T3 = (np.random.default_rng(k).normal(size=s) for k, s in enumerate([(2, 3, 3), (2, 3, 3), (4, 6, 8, 3)]))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: np.linalg.matmul(a, T2),
+        lambda a: np.linalg.matrix_transpose(a),
+        lambda a: np.linalg.diagonal(a, offset=1),
+        lambda a: np.linalg.trace(a, offset=-1),
+        lambda a: np.linalg.outer(a[0, 0], a[1, 2]),
+        lambda a: np.linalg.cross(a, T2),
+        lambda a: np.linalg.cross(a, T2, axis=1),
+        lambda a: np.linalg.tensordot(a, T2, axes=2) if a.shape[0] == 3 else np.linalg.tensordot(a, T2, axes=([1, 2], [1, 2])),
+        lambda a: np.linalg.vecdot(a, T2),
+        lambda a: np.linalg.vecdot(a, T2, axis=0),
+        lambda a: np.linalg.tensorsolve(a.reshape(3, 6)[:, :3].reshape(3, 1, 3), np.ones(3)),
+        lambda a: np.linalg.tensorsolve(a[0].reshape(3, 3, 1), np.ones((3, 1)), axes=(1,)),
+        lambda a: np.linalg.tensorinv(a[0].reshape(3, 3, 1), ind=1),
+    ],
+)
+def test_other_names(f: Any, rng: np.random.Generator) -> None:
+    v = rng.normal(size=T1.shape)
+    y, dy = cr.jvp(f, (T1,), (v,))
+    np.testing.assert_allclose(y, f(T1), rtol=1e-10)
+    close(dy, quotient(f, T1, v), 1e-6)

@@ -190,7 +190,8 @@ def fori_loop(low: Any, high: Any, body: Function, init: Any) -> Any:
     """``for i in range(low, high): carry = body(i, carry)``."""
     if isinstance(low, Value) or isinstance(high, Value):
         return _fori_while(value(low), value(high), body, init)
-    steps: Any = np.arange(low.__index__(), high.__index__())
+    bounds: tuple[int, int] = low.__index__(), high.__index__()
+    steps = np.arange(*bounds)
 
     def step(carry: Any, i: Any) -> Any:
         return body(i, carry), None

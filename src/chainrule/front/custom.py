@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import update_wrapper, wraps
+from functools import partial, update_wrapper, wraps
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,12 @@ def written(row: Any, xs: Sequence[Value], datas: Sequence[Array | None], **para
     """Append an equation whose results are known from tracing its body."""
     b = current()
     before = b.evaluate
-    b.evaluate = None if any(d is None for d in datas) else lambda *_: [d for d in datas if d is not None]
+    values = [d for d in datas if d is not None]
+
+    def evaluate(row: Any, xs: Any, params: Any) -> list[Array]:
+        return values
+
+    b.evaluate = evaluate if len(values) == len(datas) else None
     try:
         return list(b.add(row, xs, params))
     finally:
@@ -105,6 +110,13 @@ def checkpoint(f: Function) -> Function:
 # --- the user's rules -----------------------------------------------------------------------------------------------------------
 
 
+def _signature(f: Function) -> inspect.Signature | None:
+    try:
+        return inspect.signature(f)
+    except ValueError:  # a ufunc, say
+        return None
+
+
 class Custom:
     """A function with a derivative of its own."""
 
@@ -115,6 +127,7 @@ class Custom:
         update_wrapper(self, f)
         self.f = f
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
+        self.signature = _signature(f)
         self.rule: Any = None
         self.nondiff = tuple([nondiff_argnums] if isinstance(nondiff_argnums, int) else nondiff_argnums)
 
@@ -134,12 +147,13 @@ class Custom:
         return unflatten(body.spec, out)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else lambda *args, **kwargs: self(instance, *args, **kwargs)
+        return self if instance is None else partial(self, instance)
 
     def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        if not kwargs:
+        """All arguments in order, defaults filled in: the rules take them by position."""
+        if not kwargs and (self.signature is None or len(args) == len(self.signature.parameters)):
             return args
-        bound = inspect.signature(self.f).bind(*args, **kwargs)
+        bound = (self.signature or inspect.signature(self.f)).bind(*args, **kwargs)
         bound.apply_defaults()
         if bound.kwargs:
             names = ", ".join(bound.kwargs)

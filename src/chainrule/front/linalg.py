@@ -304,3 +304,88 @@ def _cheapest(xs: Sequence[Value], sizes: Sequence[int]) -> Value:
         return xs[i] if j == i + 1 else product(i, cut[i, j]) @ product(cut[i, j], j)
 
     return product(0, n)
+
+
+# --- what numpy.linalg calls by names of its own ------------------------------------------------------------------------
+
+
+@implements(linalg.matmul)
+def matmul(x1: Any, x2: Any, /) -> Value:
+    """Matrix product."""
+    return value(stacked(x1)) @ value(stacked(x2))
+
+
+@implements(linalg.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Value:
+    """Transpose of the last two axes."""
+    x = value(stacked(x))
+    if x.ndim < 2:
+        raise errors.ShapeError(f"np.linalg.matrix_transpose needs a matrix, not {x.type}")
+    return rows.turned(x)
+
+
+@implements(linalg.diagonal)
+def diagonal(x: Any, /, *, offset: int = 0) -> Value:
+    """Diagonals of the matrices in the last two axes."""
+    return FUNCTIONS[np.diagonal](x, offset, -2, -1)
+
+
+@implements(linalg.trace)
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Value:
+    """Traces of the matrices in the last two axes."""
+    return FUNCTIONS[np.trace](x, offset, -2, -1, dtype)
+
+
+@implements(linalg.outer)
+def outer(x1: Any, x2: Any, /) -> Value:
+    """Outer product of two vectors."""
+    a, b = value(stacked(x1)), value(stacked(x2))
+    if a.ndim != 1 or b.ndim != 1:
+        raise errors.ShapeError(f"np.linalg.outer needs two vectors, not {a.type} and {b.type}")
+    return FUNCTIONS[np.outer](a, b)
+
+
+@implements(linalg.cross)
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Value:
+    """Cross product of vectors with three elements."""
+    a, b = value(stacked(x1)), value(stacked(x2))
+    if a.shape[axis] != 3 or b.shape[axis] != 3:
+        raise errors.ShapeError(f"np.linalg.cross needs vectors of three elements, not {a.type} and {b.type}")
+    return FUNCTIONS[np.cross](a, b, axis=axis)
+
+
+@implements(linalg.tensordot)
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Value:
+    """Sum of products over several axes."""
+    return FUNCTIONS[np.tensordot](x1, x2, axes)
+
+
+@implements(linalg.vecdot)
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Value:
+    """Dot products of vectors along an axis."""
+    a, b = value(stacked(x1)), value(stacked(x2))
+    if a.shape[axis] != b.shape[axis]:
+        raise errors.ShapeError(f"np.linalg.vecdot: {a.type} and {b.type} differ along axis {axis}")
+    first, second = (FUNCTIONS[np.moveaxis](x, axis, -1) for x in (a, b))
+    return FUNCTIONS[np.sum](first * second, -1)
+
+
+@implements(linalg.tensorsolve)
+def tensorsolve(a: Any, b: Any, axes: Any = None) -> Value:
+    """x with tensordot(a, x, x.ndim) = b."""
+    x, y = value(stacked(a)), value(stacked(b))
+    if axes is not None:
+        last = [k % x.ndim for k in axes]
+        x = FUNCTIONS[np.transpose](x, [*[k for k in range(x.ndim) if k not in last], *last])
+    shape = x.shape[y.ndim :]
+    return reshape(solve(reshape(x, shape=(y.size, x.size // y.size)), reshape(y, shape=(y.size,))), shape=shape)
+
+
+@implements(linalg.tensorinv)
+def tensorinv(a: Any, ind: int = 2) -> Value:
+    """Inverse with respect to tensordot over `ind` axes."""
+    x = value(stacked(a))
+    if ind <= 0:
+        raise ValueError("Invalid ind argument.")
+    n = int(np.prod(x.shape[:ind]))
+    return reshape(inv(reshape(x, shape=(n, x.size // n))), shape=(*x.shape[ind:], *x.shape[:ind]))

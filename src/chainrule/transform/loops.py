@@ -134,14 +134,14 @@ def _push_jointly(
     n, m, k = len(body.ins), len(body.outs), p["carry"]
     inputs = dict(zip(where(active), both.ins[n:], strict=True))
     tangents = [dense(d) for d in dxs]
-    order, operands = list[Var](), list[list[Value]]()
+    order, operands = list[Var](), list[list[Value]]()  # the operands of the three parts
     for part in _parts(range(n), p):
         mine = [i for i in part if active[i]]
         order += [*[both.ins[i] for i in part], *[inputs[i] for i in mine]]
         operands.append([*[xs[i] for i in part], *[tangents[i] for i in mine]])
     a = m + sum(moving[:k])
     outs = (*both.outs[:k], *both.outs[m:a], *both.outs[k:m], *both.outs[a:])
-    got = run_scan(reordered(Graph(both.ins, both.eqns, outs), order), *operands, p)
+    got = run_scan(reordered(Graph(both.ins, both.eqns, outs), order), operands[0], operands[1], operands[2], p)
     b = k + a - m
     dys = [*got[k:b], *got[b + m - k :]]
     return [*got[:k], *got[b : b + m - k]], placed(dys, moving, [*body.outs[:k], *_stacked_outs(body, k, p)])
@@ -154,7 +154,7 @@ def _transpose_scan(cts: Sequence[Tangent], xs: Sequence[Operand], p: Params) ->
     k = p["carry"]
     body = live(_kept_outs(p["body"], [*[True] * k, *nonzero(cts[k:])]))
     consts, carry, seqs = _parts(list(range(len(xs))), p)
-    if any(not isinstance(xs[i], Unknown) and not is_zero(xs[i].atom) for i in carry):
+    if any(isinstance(x, Value) and not is_zero(x.atom) for x in (xs[i] for i in carry)):
         raise errors.NotDifferentiableError("a scan that is linear in its sequences but not in its carry has no transpose")
     known_c, free_c = _sorted(consts, xs)
     known_x, free_x = _sorted(seqs, xs)

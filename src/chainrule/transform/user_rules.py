@@ -197,8 +197,12 @@ def _body(p: Params) -> Graph:
     return p["body"]
 
 
+def _ahead(p: Params) -> Graph:
+    return ahead(p["backward"], p["known"])
+
+
 RULES["checkpoint"] = BodyRules(_push_checkpoint, _batch_checkpoint, _transpose_checkpoint, graph=_body)
 RULES["custom_jvp"] = BodyRules(_push_custom_jvp, _batch_custom_jvp, graph=_body)
 RULES["custom_vjp"] = BodyRules(_push_custom_vjp, _batch_custom_vjp, graph=_body)
-RULES["pulled"] = BodyRules(_push_pulled, _batch_pulled, _transpose_pulled, graph=lambda p: ahead(p["backward"], p["known"]))
+RULES["pulled"] = BodyRules(_push_pulled, _batch_pulled, _transpose_pulled, graph=_ahead)
 PRUNE["checkpoint"] = _prune_checkpoint
