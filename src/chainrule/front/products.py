@@ -24,9 +24,10 @@ Shape = tuple[int, ...]
 def promoted(*xs: Any) -> list[Value]:
     """Operands as values of one dtype."""
     vs = [array(x) for x in xs]
-    if len({v.dtype for v in vs}) == 1:
+    dtypes = [v.atom.type.dtype for v in vs]
+    if all(d is dtypes[0] for d in dtypes):
         return vs
-    dtype = np.result_type(*[v.dtype for v in vs])
+    dtype = np.result_type(*dtypes)
     return [retyped(v, dtype) for v in vs]
 
 
@@ -40,28 +41,32 @@ def matmul(a: Any, b: Any, out: Any = None, *, dtype: Any = None, casting: Any =
     a, b = promoted(a, b)
     if dtype is not None:
         a, b = (retyped(x, np.dtype(dtype)) for x in (a, b))
-    if a.ndim == 0 or b.ndim == 0:
-        raise errors.ShapeError.product(a.shape, b.shape)
+    shape_a, shape_b, spec = _product(a.atom.type.shape, b.atom.type.shape)
+    return contract(reshaped(a, shape_a), reshaped(b, shape_b), spec=spec)
+
+
+@lru_cache(maxsize=1024)
+def _product(a: Shape, b: Shape) -> tuple[Shape, Shape, str]:
+    """The shapes that factors of a product are read in, and the letters of their axes."""
+    if not a or not b:
+        raise errors.ShapeError.product(a, b)
     try:
-        lead = broadcast_shape([a.shape[:-2], b.shape[:-2]])
+        lead = broadcast_shape([a[:-2], b[:-2]])
     except errors.ShapeError:
-        raise errors.ShapeError.product(a.shape, b.shape) from None
+        raise errors.ShapeError.product(a, b) from None
     batch = LETTERS[26 : 26 + len(lead)]
-    a, left = _factor(a, "j" if a.ndim == 1 else "ij", lead, batch)
-    b, right = _factor(b, "j" if b.ndim == 1 else "jk", lead, batch)
-    out = batch + ("i" if "i" in left else "") + ("k" if "k" in right else "")
-    return contract(a, b, spec=f"{left},{right}->{out}")
+    left, right = ("j" if len(a) == 1 else "ij"), ("j" if len(b) == 1 else "jk")
+    a, letters_a = _factor(a, left, lead, batch)
+    b, letters_b = _factor(b, right, lead, batch)
+    return a, b, f"{letters_a},{letters_b}->{batch}{left[:-1]}{right[1:]}"
 
 
-def _factor(x: Value, letters: str, lead: Shape, batch: str) -> tuple[Value, str]:
-    """A factor of a product without the leading axes of size 1 that the other one has longer, and its letters."""
-    n = len(letters)
-    own = x.shape[:-n] if x.ndim > n else ()
-    names = batch[len(lead) - len(own) :]
-    short = [k for k, m in enumerate(own) if m != lead[len(lead) - len(own) + k]]
-    if short:
-        x = reshape(x, shape=(*[m for k, m in enumerate(own) if k not in short], *x.shape[len(own) :]))
-    return x, "".join(a for k, a in enumerate(names) if k not in short) + letters
+def _factor(shape: Shape, letters: str, lead: Shape, batch: str) -> tuple[Shape, str]:
+    """The shape without the leading axes of size 1 that the other factor has longer, and its letters."""
+    own = shape[: -len(letters)]
+    names, sizes = batch[len(lead) - len(own) :], lead[len(lead) - len(own) :]
+    kept = [k for k, n in enumerate(own) if n == sizes[k]]
+    return (*[own[k] for k in kept], *shape[len(own) :]), "".join(names[k] for k in kept) + letters
 
 
 @implements(np.dot, method="dot")

@@ -13,6 +13,7 @@ from chainrule.build.value import METHODS, UFUNCS, Value
 from chainrule.front.operands import array, axis_tuple, broadcast, broadcast_shape, implements, no_out, retyped
 from chainrule.ir.types import BOOL, F32, F64, INT, ArrayType, DType
 from chainrule.prims import reductions as rows
+from chainrule.prims.elementwise import div
 from chainrule.prims.indexing import argmax as argmax_row
 from chainrule.prims.indexing import argmin as argmin_row
 from chainrule.prims.kinds import constant
@@ -114,7 +115,9 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     final = np.dtype(dtype) if dtype is not None else F64 if x.dtype.kind in "bui" else x.dtype
     x = retyped(x, F32 if final == np.float16 else final)
     axes = axis_tuple(axis, x.ndim)
-    y = summed(masked(x, where, 0), axes) / count(x, axes, where)
+    n = count(x, axes, where)
+    s = summed(masked(x, where, 0), axes)
+    y = s / n if isinstance(n, Value) else div(s, constant(n, s.type))
     return keep(retyped(y, final), x.shape, axes, keepdims)
 
 
