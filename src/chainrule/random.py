@@ -278,8 +278,8 @@ def _taken(a: Any, which: Any, axis: int) -> Any:
 def _inverse(p: Any, u: Any) -> Any:
     """The first position whose cumulated probability exceeds u."""
     total: Any = np.cumsum(p)
-    found: Any = np.searchsorted(total, u * total[-1], side="right")
-    return found
+    search: Any = np.searchsorted
+    return search(total, u * total[-1], side="right")
 
 
 __all__ = [

@@ -155,8 +155,8 @@ class Custom:
             return args
         bound = (self.signature or inspect.signature(self.f)).bind(*args, **kwargs)
         bound.apply_defaults()
-        if bound.kwargs:
-            names = ", ".join(bound.kwargs)
+        names = ", ".join(name for name in kwargs if name in bound.kwargs)
+        if names:
             raise TypeError(f"{self.__name__}: a {self.kind} function takes no keyword-only arguments ({names})")
         return bound.args
 
