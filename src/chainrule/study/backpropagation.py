@@ -12,7 +12,19 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import plot
-from chainrule.study.layers import Comparison, Params, by_chainrule, compare, create, cross_entropy, forward, loss, train
+from chainrule.study.layers import (
+    Params,
+    by_chainrule,
+    checked,
+    compare,
+    create,
+    cross_entropy,
+    forward,
+    in_numbers,
+    loss,
+    train,
+    worst,
+)
 from chainrule.study.model import Chapter, Claim, Context, Experiment, Figure, Formula, Table, at_least, at_most, equals, text
 from chainrule.study.tools import Array, drawn, printed
 
@@ -44,40 +56,6 @@ FORMULAS = (
         "For one example. Over a batch both are sums of this over the examples.",
     ),
 )
-
-
-def checked(comparisons: list[Comparison], caption: str) -> Table:
-    """The comparison as a table to read."""
-    rows = [
-        [
-            f"{c.layer}",
-            c.name,
-            " × ".join(map(str, c.shape)),
-            text(c.norm),
-            f"{c.entries or '—'}",
-            text(c.quotient_error, 2) if c.entries else "—",
-            text(c.hand_error, 2),
-        ]
-        for c in comparisons
-    ]
-    return Table(
-        caption,
-        [
-            "Layer",
-            "Array",
-            "Shape",
-            "Norm",
-            "Entries checked",
-            "Error against difference quotients",
-            "Error against the recursion",
-        ],
-        rows,
-    )
-
-
-def worst(comparisons: list[Comparison]) -> tuple[float, float]:
-    """The largest errors against difference quotients and against the recursion."""
-    return max(c.quotient_error for c in comparisons if c.entries), max(c.hand_error for c in comparisons)
 
 
 # --- one example, by all means -------------------------------------------------------------------------------------------
@@ -148,7 +126,10 @@ def one_example(context: Context) -> Experiment:
             ),
             _program(params, x, y),
         ],
-        tables=[checked(comparisons, "Every array of every layer")],
+        tables=[
+            in_numbers(layers, "Every number of every layer"),
+            checked(comparisons, "Checked against two other opinions"),
+        ],
         claims=_ONE_EXAMPLE_CLAIMS,
     )
 
@@ -419,7 +400,7 @@ def handwritten_digits(context: Context) -> Experiment:
         f"""1,797 images of 8 × 8 pixels, 450 of them kept for the test. Nothing in the code changes but the sizes: 64
         inputs, 64 hidden units, 10 outputs, mini-batches of 32. The test accuracy of the first run is
         {text(accuracies[0])}, with a 95% interval from {text(low, 3)} to {text(high, 3)}: with 450 images, a difference of
-        one percent between two networks means nothing.
+        one percent between two networks says little.
 
         The table checks a mini-batch's gradients after training, layer by layer, on randomly chosen entries.""",
         [

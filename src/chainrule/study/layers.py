@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit
 
 import chainrule as cr
-from chainrule.study.model import Context
+from chainrule.study.model import Context, Table, text
 from chainrule.study.tools import Array, value_and_gradient
 
 Params = list[tuple[Any, Any]]
@@ -46,8 +46,7 @@ def forward(params: Params, x: Any, shifts: Sequence[Any] | None = None) -> tupl
 def cross_entropy(z: Any, y: Any) -> Any:
     """-y log a - (1 - y) log(1 - a) with a = sigmoid(z), summed over outputs, averaged over examples; never log 0."""
     each: Any = np.logaddexp(0.0, z) - y * z
-    per_example: Any = np.sum(each, axis=1)
-    return np.mean(per_example)
+    return np.sum(each) / z.shape[0]
 
 
 def loss(params: Params, x: Any, y: Any) -> Any:
@@ -178,3 +177,50 @@ def _moved(params: Params, x: Array, y: Array, layer: int, name: str, entry: int
         return value
 
     return quotient(f)
+
+
+# --- the same, to read ---------------------------------------------------------------------------------------------------
+
+
+def in_numbers(layers: Sequence[Layer], caption: str) -> Table:
+    """Every number of every layer, for networks small enough to read them."""
+    rows = [
+        [f"{k + 1}", name, ", ".join(text(float(v)) for v in values.ravel())]
+        for k, layer in enumerate(layers)
+        for name, values in layer.items()
+    ]
+    return Table(caption, ["Layer", "Array", "Numbers, row by row"], rows)
+
+
+def checked(comparisons: list[Comparison], caption: str) -> Table:
+    """The comparison as a table to read."""
+    rows = [
+        [
+            f"{c.layer}",
+            c.name,
+            " × ".join(map(str, c.shape)),
+            text(c.norm),
+            f"{c.entries or '—'}",
+            text(c.quotient_error, 2) if c.entries else "—",
+            text(c.hand_error, 2),
+        ]
+        for c in comparisons
+    ]
+    return Table(
+        caption,
+        [
+            "Layer",
+            "Array",
+            "Shape",
+            "Norm",
+            "Entries checked",
+            "Error against difference quotients",
+            "Error against the recursion",
+        ],
+        rows,
+    )
+
+
+def worst(comparisons: list[Comparison]) -> tuple[float, float]:
+    """The largest errors against difference quotients and against the recursion."""
+    return max(c.quotient_error for c in comparisons if c.entries), max(c.hand_error for c in comparisons)

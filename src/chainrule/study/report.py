@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from chainrule import __version__
 from chainrule.plot.style import variables
-from chainrule.study.model import Chapter, Claim, Formula, Result, text
+from chainrule.study.model import Chapter, Claim, Formula, Result, Table, text
 
 PAGE = "study.html"
 
@@ -129,6 +129,7 @@ def as_data(result: Result) -> dict[str, Any]:
         "numbers": [_number(n) for n in (e.numbers if e else ())],
         "formulas": [_formula(f) for f in (e.formulas if e else ())],
         "claims": [_claim(c) for c in (e.claims if e else ())],
+        "tables": [_table(t) for t in (e.tables if e else ())],
         "figures": [{"caption": f.caption, "alt": f.alt} for f in (e.figures if e else ())],
     }
 
@@ -140,6 +141,10 @@ def _number(n: Any) -> dict[str, Any]:
 
 def _formula(f: Formula) -> dict[str, Any]:
     return {"latex": f.latex, "note": f.note, "printed": f.printed}
+
+
+def _table(t: Table) -> dict[str, Any]:
+    return {"caption": t.caption, "head": list(t.head), "rows": [[_cell(c) for c in row] for row in t.rows]}
 
 
 def _claim(c: Claim) -> dict[str, Any]:

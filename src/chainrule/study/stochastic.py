@@ -342,7 +342,7 @@ def noise_floor(context: Context) -> Experiment:
     inside = sum(abs(f.mean - f.exact) <= f.half for f in floors)
     worst, rows = max(f.deviation for f in floors), [f.row for f in floors]
     by_step = _against(data, floors[:4], "step", np.geomspace(0.01, 0.13, 12), "Floor against learning rate, B = 8")
-    by_batch = _against(data, floors[3:], "batch", np.geomspace(6, 170, 10), "Floor against batch size, α = 0.1")
+    by_batch = _against(data, floors[3:], "batch", np.array([6, 8, 16, 32, 64, 128, 170]), "Floor against batch size, α = 0.1")
     return Experiment(
         "The noise floor of a constant step",
         f"""Even from the solution itself a constant step walks away, into a cloud whose mean excess can be computed. So
