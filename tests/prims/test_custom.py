@@ -306,3 +306,21 @@ def test_methods_keywords_and_their_errors() -> None:
     f.defjvp(lambda primals, tangents: (primals[0], tangents[0]))
     with pytest.raises(TypeError, match="keyword-only"):
         cr.grad(lambda x: f(x, n=2))(1.0)
+
+
+def test_rules_that_call_their_function_read_constants_anew() -> None:
+    a = np.array([2.0])
+
+    f = cr.custom_jvp(lambda x: np.exp(a * x))
+    f.defjvp(lambda primals, tangents: (f(*primals), a * f(*primals) * tangents[0]))
+    g = cr.custom_vjp(lambda x: np.exp(a * x))
+    g.defvjp(lambda x: (g(x), x), lambda x, ct: ((a * g(x) * ct).sum(),))
+    for h in (f, g):
+        second = cr.grad(cr.grad(lambda x, h=h: h(x)[0]))
+        third = cr.grad(cr.grad(cr.grad(lambda x, h=h: h(x)[0])))
+        a = np.array([2.0])
+        same((second(0.0), third(0.0)), (4.0, 8.0))
+        a = np.array([3.0])
+        same((second(0.0), third(0.0)), (9.0, 27.0))
+        a[:] = 5.0
+        same((second(0.0), third(0.0)), (25.0, 125.0))

@@ -70,7 +70,7 @@ def trace(f: Function, args: Sequence[tuple[Any, Sequence[Leaf]]], what: str, ev
         g = b.finish(ys)
         datas = [None if y.data is None else y.full for y in ys]
     captured = list(b.captured.values())
-    graph, captured = (known(g), captured) if closed else _opened(g, captured)
+    graph, captured = (g, captured) if closed else _opened(g, captured)
     return Body(graph, captured, spec, leaves, datas)
 
 

@@ -18,6 +18,7 @@ from chainrule.build.value import Value
 from chainrule.front.control import Body, Leaf, known, pair, trace, weak_of, widened
 from chainrule.front.operands import retyped, value
 from chainrule.ir.graph import Array, Graph
+from chainrule.ir.graph import _param_key as fingerprint  # pyright: ignore[reportPrivateUsage]
 from chainrule.ir.types import ArrayType
 from chainrule.prims import custom as rows
 from chainrule.prims.kinds import zeros
@@ -66,8 +67,14 @@ class Call:
     @property
     def key(self) -> tuple[Any, ...]:
         """What the traced function depends on besides values."""
-        fixed = [x if isinstance(x, int | float | complex | str) else None if x is None else id(x) for x in self.fixed]
-        return (str(self.spec), tuple(self.at), tuple(map(str, fixed)), tuple([(x.type, x.weak) for x in self.values]))
+        fixed = tuple(map(_identity, self.fixed))
+        return (str(self.spec), tuple(self.at), fixed, tuple([(x.type, x.weak) for x in self.values]))
+
+
+def _identity(x: Any) -> tuple[Any, Any]:
+    """Equal for equal Python numbers and strings, and else for the same object only (which a `Rule` keeps alive)."""
+    kind: Any = type(x)
+    return kind, repr(x) if kind in (int, float, complex, bool, str) else id(x)
 
 
 def written(row: Any, xs: Sequence[Value], datas: Sequence[Array | None], **params: Any) -> list[Value]:
@@ -108,6 +115,29 @@ def checkpoint(f: Function) -> Function:
 
 
 # --- the user's rules -----------------------------------------------------------------------------------------------------------
+
+
+def _later(rule: Any) -> list[rows.Rule]:
+    """Rules inside that will be traced later."""
+    if isinstance(rule, tuple):
+        return [r for part in rule for r in _later(part)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if isinstance(rule, Graph):
+        return [r for e in rule.eqns for p in e.params.values() for r in _later(p)]
+    return [rule] if isinstance(rule, rows.Rule) else []
+
+
+def _keys(x: Any) -> Any:
+    """A fingerprint with the keys of rules in place of the rules, whose keys are about to change."""
+    if isinstance(x, tuple):
+        return tuple([_keys(y) for y in x])  # pyright: ignore[reportUnknownVariableType]
+    return x.key if isinstance(x, rows.Rule) else x
+
+
+def _marked(*graphs: Graph) -> None:
+    """Tell rules that will be traced later by the constants of these graphs: the same code will read the same constants."""
+    constants = _keys(tuple(map(fingerprint, graphs)))
+    for r in _later(graphs):
+        r.key = (*r.key, constants)
 
 
 def _signature(f: Function) -> inspect.Signature | None:
@@ -168,10 +198,12 @@ class Custom:
         """Captured values, the function's graph and the rule, all reading the same captured values."""
         if any(self is x for x in _at_work.get()):  # the rule calls the function it is the rule of: trace it when it is needed
             c = [*body.captured]
-            lazy = rows.Rule(lambda: self._late(body, call, static, c), (self, len(c), *call.key, *map(str, static)))
+            lazy = rows.Rule(lambda: self._late(body, call, static, c), (self, len(c), *call.key, *map(_identity, static)))
             return c, body.graph, lazy
         with self._working():
             more, rule = self._traced(body, call, static, evaluate, body.captured)
+            if _later(rule):
+                more, rule = self._traced(body, call, static, evaluate, body.captured, closed=True)
         return [*body.captured, *more], widened(body.graph, [], more, len(body.captured)), rule
 
     def _late(self, body: Body, call: Call, static: Sequence[Any], consts: Sequence[Value]) -> Any:
@@ -249,6 +281,8 @@ class CustomJvp(Custom):
 
         ins = [*call.inputs(evaluate), *[(_ONE, [Leaf(x.type)]) for x in call.values if x.type.inexact]]
         rule = trace(both, ins, self.kind, evaluate, closed)
+        if closed:
+            _marked(rule.graph)
         return rule.captured, widened(rule.graph, consts, [], len(rule.captured))
 
 
@@ -267,6 +301,8 @@ class CustomVjp(Custom):
     ) -> tuple[list[Value], Any]:
         forward, kept, saved = self._forward(body, call, static, evaluate, closed)
         backward = self._backward(body, call, static, evaluate, closed, kept, saved)
+        if closed:
+            _marked(forward.graph, backward.graph)
         m = len(body.graph.outs)
         more = [*forward.captured, *backward.captured]
         first = widened(forward.graph, consts, backward.captured, len(forward.captured))
