@@ -40,8 +40,8 @@ def _scalar(t: Traced) -> Value:
     if len(t.outs) != 1 or t.outs[0].shape != ():
         raise errors.NonScalarError.of(t.name, [x.type for x in t.outs])
     if not t.outs[0].type.inexact:
-        reason = "True and False, and whole numbers, do not change a little"
-        raise errors.NotDifferentiableError(f"{t.name}: the function returned {t.outs[0].type}, which has no derivative: {reason}.")
+        got = f"{t.name}: the function returned {t.outs[0].type}, which has no derivative"
+        raise errors.NotDifferentiableError(f"{got}: True and False, and whole numbers, do not change a little.")
     return t.outs[0]
 
 

@@ -35,7 +35,7 @@ class Jitted:
         self.static = frozenset(static_argnums)
         self.donated = frozenset(donate_argnums)
         self.cache = Cache()
-        update_wrapper(self, f)
+        update_wrapper(self, f, updated=())  # a jitted f has attributes of its own
 
     @errors.boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

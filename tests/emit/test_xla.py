@@ -7,12 +7,11 @@ import pytest
 
 pytest.importorskip("jax")
 
-import row_samples
-from programs import random_program
-
 import chainrule as cr
+import row_samples
 from chainrule.emit.numpy import Program
 from chainrule.emit.xla import fallbacks, to_xla
+from programs import random_program
 
 SAMPLES = list(row_samples.samples())
 ULP = 256

@@ -58,7 +58,7 @@ def test_eager_and_compiled_agree(layers: int, rng: np.random.Generator) -> None
 
 
 def test_simplified_graph_computes_the_same(rng: np.random.Generator) -> None:
-    f, g = graphs(5)
+    _, g = graphs(5)
     xs = [rng.normal(size=v.type.shape) for v in g.ins]
     for a, b in zip(Program(g)(*xs), Program(simplify(g))(*xs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-14)

@@ -132,10 +132,7 @@ class Builder:
 
 
 def _all_splat(atoms: Sequence[Atom]) -> bool:
-    for a in atoms:
-        if type(a) is Var or a.value.ndim:  # pyright: ignore[reportAttributeAccessIssue]
-            return False
-    return True
+    return not any(isinstance(a, Var) or a.value.ndim for a in atoms)
 
 
 def current(xs: Sequence[Any] = ()) -> Builder:

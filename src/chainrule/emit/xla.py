@@ -1,3 +1,5 @@
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportAttributeAccessIssue=false
+# JAX gives no types to most of what this file is about.
 """The graph as a JAX function, for GPUs, TPUs and several machines.
 
 One lowering per row, over `jax.numpy` and `jax.lax`; what a row's formula says in other rows (`expansion`) is lowered by
@@ -21,8 +23,8 @@ from chainrule.prims.control import RULES
 Lowering = Callable[..., Any]
 
 _SAME = {
-    "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "square", "reciprocal", "sin", "cos", "tan", "arcsin",
-    "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "hypot", "arctan2", "logaddexp", "logaddexp2", "conj",
+    "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "square", "reciprocal", "sin", "cos", "tan",
+    "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "hypot", "arctan2", "logaddexp", "logaddexp2", "conj",
     "real", "imag", "isnan", "isinf", "isfinite", "signbit", "sign", "floor", "ceil", "trunc", "rint", "abs", "maximum", "minimum",
     "fmax", "fmin", "heaviside", "copysign", "remainder", "fmod",
 }  # fmt: skip

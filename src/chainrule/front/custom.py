@@ -154,7 +154,7 @@ class Custom:
     row: Any = None
 
     def __init__(self, f: Function, nondiff_argnums: Sequence[int] = ()) -> None:
-        update_wrapper(self, f)
+        update_wrapper(self, f, updated=())
         self.f = f
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.signature = _signature(f)

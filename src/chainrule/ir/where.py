@@ -10,7 +10,7 @@ import dis
 import linecache
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -100,8 +100,8 @@ def is_internal(code: CodeType) -> bool:
     if known is None:
         name = code.co_filename
         ours = name.startswith(_HERE) and not any(name.startswith(p) for p in user_packages)
-        parts = name.replace("\\", "/")
-        known = _internal[code] = ours or "/numpy/" in parts or "/scipy/" in parts or "/optree/" in parts or name.startswith("<frozen")
+        parts = set(name.replace("\\", "/").split("/"))
+        known = _internal[code] = ours or bool(parts & {"numpy", "scipy", "optree"}) or name.startswith("<frozen")
     return known
 
 
@@ -118,7 +118,7 @@ def here(depth: int = 1) -> Where | None:
 
 
 @contextmanager
-def counted_as_user(path: str) -> Iterator[None]:
+def counted_as_user(path: str) -> Generator[None, None, None]:
     """Treat files under `path` as the user's (for chainrule's own examples)."""
     user_packages.append(path)
     _internal.clear()

@@ -81,9 +81,9 @@ def _aligned(a: str, out: str) -> Callable[[Array], Array]:
 def _matmul(
     a: str, b: str, batch: str, free_a: str, summed: str, free_b: str, out: str, size: dict[str, int], *, swap: bool
 ) -> Evaluator:
-    if not batch and a == free_a + summed and b == summed + free_b and out == free_a + free_b and len(summed) == 1:
-        if len(a) <= 2 and len(b) <= 2:
-            return (lambda y, x: x @ y) if swap else (lambda x, y: x @ y)
+    plain = not batch and a == free_a + summed and b == summed + free_b and out == free_a + free_b and len(summed) == 1
+    if plain and len(a) <= 2 and len(b) <= 2:
+        return (lambda y, x: x @ y) if swap else (lambda x, y: x @ y)
     order_a = tuple(a.index(x) for x in batch + free_a + summed)
     order_b = tuple(b.index(x) for x in batch + summed + free_b)
     n = [size[x] for x in batch]

@@ -50,10 +50,11 @@ def reverse(g: Graph, wrt: Sequence[int]) -> Graph:
 
 def _seeds(b: Builder, types: Sequence[ArrayType]) -> list[list[Value]]:
     """For each type, one batch of directions: every unit vector of it, zero in the others."""
-    return [
-        [b.constant(np.eye(t.size, dtype=t.dtype).reshape(t.size, *t.shape)) if u is t else _no_direction(b, t.size, u) for u in types]
-        for t in types
-    ]
+    return [[_units(b, t) if i == k else _no_direction(b, t.size, u) for i, u in enumerate(types)] for k, t in enumerate(types)]
+
+
+def _units(b: Builder, t: ArrayType) -> Value:
+    return b.constant(np.eye(t.size, dtype=t.dtype).reshape(t.size, *t.shape))
 
 
 def _no_direction(b: Builder, n: int, t: ArrayType) -> Value:

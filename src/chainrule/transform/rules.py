@@ -55,8 +55,9 @@ def _parsed(e: Any) -> Pattern:
         return Node(_OPERATORS[type(e.op).__name__], (_parsed(e.left), _parsed(e.right)))
     if isinstance(e, ast.UnaryOp):
         inner = _parsed(e.operand)
-        return -inner if isinstance(inner, float) else Node("neg", (inner,))
-    assert isinstance(e, ast.Call) and isinstance(e.func, ast.Name), "a rule is made of rows, names and numbers"
+        return -inner if isinstance(inner, int | float) else Node("neg", (inner,))
+    assert isinstance(e, ast.Call), "a rule is made of rows, names and numbers"
+    assert isinstance(e.func, ast.Name), "a rule names its rows"
     return Node(e.func.id, tuple(map(_parsed, e.args)))
 
 
@@ -84,7 +85,7 @@ def is_inexact(name: str) -> Condition:
 
 def matches(p: Pattern, a: Atom, made: Mapping[Var, Eqn], bound: Bound) -> Bound | None:
     """The meaning of the names of `p` under which it is `a`, if there is one."""
-    if isinstance(p, float):
+    if isinstance(p, int | float):
         return bound if isinstance(a, Lit) and a.is_number(p) else None
     if isinstance(p, str):
         known = bound.get(p)
@@ -164,7 +165,7 @@ def _rewritten(
 
 
 def _written(b: Builder, p: Pattern, bound: Bound, like: Var) -> Value:
-    if isinstance(p, float):
+    if isinstance(p, int | float):
         return constant(p, like.type)
     if isinstance(p, str):
         a = bound[p]

@@ -96,10 +96,10 @@ def _fold_contract(b: Builder, e: Eqn, ins: Sequence[Value], made: dict[Var, Eqn
     if len(ins) == 1 and sorted(letters[0]) == sorted(out):
         inner = _producer(ins[0].atom, made, "contract")
         if inner is not None:
-            operands, result = letters_of(inner.params)
-            if len(operands) == 2:
+            parts, result = letters_of(inner.params)
+            if len(parts) == 2:
                 order = "".join(result[letters[0].index(x)] for x in out)
-                return contract(*[_value(b, a) for a in inner.ins], spec=f"{','.join(operands)}->{order}")
+                return contract(*[_value(b, a) for a in inner.ins], spec=f"{','.join(parts)}->{order}")
     changed = False
     operands: list[Value] = []
     for k, x in enumerate(ins):
