@@ -73,8 +73,7 @@ class Call:
 
 def _identity(x: Any) -> tuple[Any, Any]:
     """Equal for equal Python numbers and strings, and else for the same object only (which a `Rule` keeps alive)."""
-    kind: Any = type(x)
-    return kind, repr(x) if kind in (int, float, complex, bool, str) else id(x)
+    return x.__class__, repr(x) if x.__class__ in (int, float, complex, bool, str) else id(x)
 
 
 def written(row: Any, xs: Sequence[Value], datas: Sequence[Array | None], **params: Any) -> list[Value]:
