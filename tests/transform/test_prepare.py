@@ -94,6 +94,11 @@ def test_an_infinite_value_is_mended() -> None:
     assert cr.value_and_grad(lambda x: np.log(1 + np.exp(x)))(1000.0) == (1000.0, 1.0)
 
 
+def test_square_of_a_norm_is_smooth_at_zero() -> None:
+    np.testing.assert_array_equal(cr.hessian(lambda x: np.linalg.norm(x) ** 2)(np.zeros(2)), 2 * np.eye(2))
+    np.testing.assert_array_equal(cr.hessian(lambda x: np.std(x) ** 2)(np.ones(2)), np.array([[0.5, -0.5], [-0.5, 0.5]]))
+
+
 def test_guard_leaves_other_graphs_alone() -> None:
     g = cr.calls.traced(lambda x: np.sqrt(x) + np.where(x > 0, x, -x), (np.ones(3),), {}, name="f", values=False).graph
     assert guard(g) is g

@@ -27,6 +27,10 @@ RULES = (
     rule("sqrt(x * x)", "abs(x)", _real),
     rule("sqrt(square(x))", "abs(x)", _real),
     rule("sqrt(pow(x, 2))", "abs(x)", _real),
+    # The root that np.linalg.norm and np.std take has derivative 0 at 0; its square is smooth there.
+    rule("square(select(eq(x, 0), 0, sqrt(select(eq(x, 0), 1, x))))", "x", _real),
+    rule("pow(select(eq(x, 0), 0, sqrt(select(eq(x, 0), 1, x))), 2)", "x", _real),
+    rule("select(eq(x, 0), 0, sqrt(select(eq(x, 0), 1, x))) * select(eq(x, 0), 0, sqrt(select(eq(x, 0), 1, x)))", "x", _real),
 )
 """The rewrites, as equations from left to right."""
 
