@@ -165,6 +165,7 @@ def logarithmic(axis: Any, ticks: int = 6) -> None:
     """Mark a logarithmic axis at powers of ten."""
     axis.set_major_locator(LogLocator(10, numticks=ticks))
     axis.set_major_formatter(FuncFormatter(_power))
+    axis.set_minor_locator(LogLocator(10, subs=(2.0, 5.0), numticks=6))
     axis.set_minor_formatter(NullFormatter())
 
 

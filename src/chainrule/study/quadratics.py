@@ -153,7 +153,7 @@ def round_bowl(context: Context) -> Experiment:
         multiplies both coordinates by $1 - 2\\alpha$. Because the curvature is the same everywhere, this is the best case;
         the next experiment stretches it.
 
-        The picture on the right makes a point about step sizes. The bound $L\\|x_0 - x^*\\|^2 / 2k$ does not mention
+        The last picture makes a point about step sizes. The bound $L\\|x_0 - x^*\\|^2 / 2k$ does not mention
         $\\alpha$, and so it cannot be true for all of them: with a step ten or more times shorter than $1/L$ the objective
         lies far above it.""",
         [
