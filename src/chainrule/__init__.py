@@ -14,12 +14,17 @@ from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, 
 from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
-    from chainrule import losses
+    from chainrule import losses, nn, regularizers
 
 __version__ = "0.1.0"
 
 _LATER = {
+    "analysis": "chainrule.analysis",
     "losses": "chainrule.losses",
+    "minimize": "chainrule.optim.minimize:minimize",
+    "optim": "chainrule.optim",
+    "nn": "chainrule.nn",
+    "regularizers": "chainrule.regularizers",
 }
 """Names that are loaded when they are first used, so that ``import chainrule`` stays quick: a module, or ``module:name``."""
 
@@ -40,6 +45,6 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Graph", "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "errors", "fori_loop", "grad", "hessian",
-    "hvp", "jacobian", "jit", "jvp", "linearize", "losses", "random", "scan", "special", "stop_gradient", "trace", "value_and_grad",
-    "vjp", "vmap", "while_loop",
+    "hvp", "jacobian", "jit", "jvp", "linearize", "losses", "nn", "random", "regularizers", "scan", "special", "stop_gradient", "trace",
+    "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
