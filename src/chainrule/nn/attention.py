@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import errors
+from chainrule import errors, special
 from chainrule.front.custom import stop_gradient
 from chainrule.nn.dense import Dense
 from chainrule.nn.module import STATIC, Module, array, fill, keys, last_axis, positive
@@ -42,7 +42,7 @@ def padding_mask(lengths: Sequence[int] | Any, n: int) -> Any:
 def attention_weights(q: Any, k: Any, mask: Any = None) -> Any:
     r"""$\operatorname{softmax}(Q K^\top / \sqrt{d_k})$: (..., queries, d_k) and (..., keys, d_k) to (..., queries, keys)."""
     scores = np.matmul(q * (1 / math.sqrt(np.shape(q)[-1])), np.swapaxes(k, -1, -2))
-    return masked_softmax(scores, True if mask is None else mask)
+    return special.softmax(scores, axis=-1) if mask is None else masked_softmax(scores, mask)
 
 
 def scaled_dot_product_attention(q: Any, k: Any, v: Any, mask: Any = None) -> Any:
