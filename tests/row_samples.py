@@ -1,4 +1,4 @@
-# ruff: noqa: E501 -- a row of samples is one line
+
 """For every row of the table, small graphs of one equation and arrays to run them on."""
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, spec = flatten(args)
         axes = _per_leaf(in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args), args)
-        arrays = [x if isinstance(x, Value) else np.asarray(x) for x in leaves]
+        arrays: list[Any] = [x if isinstance(x, Value) else np.asarray(x) for x in leaves]
         n = _size(arrays, axes)
-        fronted = [x if a is None else _moved(x, a, 0) for x, a in zip(arrays, axes, strict=True)]
+        fronted: list[Any] = [x if a is None else _moved(x, a, 0) for x, a in zip(arrays, axes, strict=True)]
         examples = [_example(x, raw, a) for x, raw, a in zip(fronted, leaves, axes, strict=True)]
         t = traced(f, unflatten(spec, examples), kwargs, range(len(args)), name="vmap", values=False)
         flags = [False] * len(t.builder.captured) + [a is not None for a in axes]

@@ -84,6 +84,16 @@ class Traced:
 
     __slots__ = ("argnums", "aux", "builder", "graph", "in_specs", "leaves", "name", "out_spec", "outer", "outs", "single")
 
+    argnums: list[int]
+    aux: Any
+    builder: Builder
+    graph: Graph
+    in_specs: list[Any]
+    leaves: list[Any]
+    out_spec: Any
+    outs: list[Value]
+    single: bool
+
     def __init__(self, name: str, outer: Builder | None) -> None:
         self.name = name
         self.outer = outer

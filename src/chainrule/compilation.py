@@ -45,7 +45,7 @@ class Jitted:
             if t.outer is not None and (t.builder.captured or any(isinstance(x, Value) for x in leaves)):
                 return t.outputs(write(t, t.graph, leaves))
         t, program = self.cache.lookup(key, lambda: self._compile(leaves, spec, fixed))
-        arrays = [x if isinstance(x, _PLAIN) else np.asarray(x) for x in leaves]
+        arrays: list[Any] = [x if isinstance(x, _PLAIN) else np.asarray(x) for x in leaves]
         if watching():
             program = Watched(t.graph, "jit")
         return t.outputs(owned(program(*arrays), arrays))
@@ -125,7 +125,10 @@ def kept(g: Graph) -> Graph:
 
 
 def jit(
-    f: Callable[..., Any], engine: str | None = None, static_argnums: int | Sequence[int] = (), donate_argnums: int | Sequence[int] = ()
+    f: Callable[..., Any],
+    engine: str | None = None,
+    static_argnums: int | Sequence[int] = (),
+    donate_argnums: int | Sequence[int] = (),
 ) -> Jitted:
     """`f`, traced once for each structure, shapes and dtypes of its arguments and compiled for an engine.
 

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 -- an example is one line
+
 """Formulas parse, are bracketed rightly, and read as mathematics does."""
 
 from __future__ import annotations

@@ -70,4 +70,4 @@ def map_tree(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     return unflatten(spec, [f(*xs) for xs in zip(leaves, *others, strict=True)])
 
 
-_LEAF = optree.tree_structure(0)
+_LEAF: Any = optree.tree_structure(0)  # pyright: ignore[reportArgumentType]

@@ -20,4 +20,16 @@ from chainrule.front import (
     statistics,
 )
 
-__all__ = ["arithmetic", "choosing", "creation", "indexing", "joining", "linalg", "numeric", "products", "reductions", "shaping", "statistics"]
+__all__ = [
+    "arithmetic",
+    "choosing",
+    "creation",
+    "indexing",
+    "joining",
+    "linalg",
+    "numeric",
+    "products",
+    "reductions",
+    "shaping",
+    "statistics",
+]

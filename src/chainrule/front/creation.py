@@ -109,4 +109,3 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Value:
         return constant(0, ArrayType(v.dtype, (v.size, 0)))
     y = FUNCTIONS[np.concatenate](columns, 1)
     return y if increasing else FUNCTIONS[np.flip](y, 1)
-

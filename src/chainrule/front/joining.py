@@ -202,7 +202,7 @@ def tile(A: Any, reps: Any) -> Value:
     times = (index(reps),) if np.ndim(reps) == 0 else tuple(map(index, reps))
     times = (1,) * (x.ndim - len(times)) + times
     x = reshaped(x, (1,) * (len(times) - x.ndim) + x.shape)
-    new = [2 * k for k, r in enumerate(times)]
+    new = [2 * k for k in range(len(times))]
     whole = tuple([m for r, n in zip(times, x.shape, strict=True) for m in (r, n)])
     return reshaped(linear.spread(x, shape=whole, axes=tuple(new)), tuple([r * n for r, n in zip(times, x.shape, strict=True)]))
 

@@ -159,7 +159,9 @@ class Elementwise:
                         return self.write(first, second)  # pyright: ignore[reportOptionalCall]
         return self.general(*xs, **kwargs)
 
-    def general(self, *xs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: Any = None, **kwargs: Any) -> Value:
+    def general(
+        self, *xs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: Any = None, **kwargs: Any
+    ) -> Value:
         no_out(out)
         given = {"where": where is not True, "casting": casting not in (None, "same_kind"), **dict.fromkeys(kwargs, True)}
         if any(given.values()):

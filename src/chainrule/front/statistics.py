@@ -165,4 +165,3 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     deviation = root(diagonal_of(c, 0, 0, 1).real if c.dtype.kind == "c" else diagonal_of(c, 0, 0, 1))
     c = c / reshaped(deviation, (*deviation.shape, 1)) / deviation
     return c if c.dtype.kind == "c" else UFUNCS[np.minimum](UFUNCS[np.maximum](c, -1), 1)
-

@@ -109,7 +109,7 @@ def _cce_slope(y: Any, p: Any, from_logits: bool, eps: Any) -> Any:
     return -ratio(y, clipped(p, eps)) * inside(p, eps)
 
 
-_MANY = {
+_MANY: dict[str, Any] = {
     "minimiser": "P(class given x)", "link": "softmax", "hessian": "diag(y / p^2) (diag(p) - p p^T for logits)", "convex": True,
     "differentiable": True, "lipschitz": "sqrt(2) with from_logits=True, none for probabilities",
     "smooth": "1/2 with from_logits=True, none for probabilities",

@@ -32,7 +32,7 @@ def _one(a: str, out: str) -> Evaluator:
     if order == tuple(range(len(order))):
         if not lost:
             return lambda x: x
-        axis: Any = None if len(lost) == len(a) else lost if len(lost) > 1 else lost[0]
+        axis: Any = None if len(lost) == len(a) else lost[0] if len(lost) == 1 else lost
         add = np.add.reduce
         return lambda x: add(x, axis, x.dtype)
     if not lost:

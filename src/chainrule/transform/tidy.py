@@ -62,5 +62,3 @@ def _inner(p: Any) -> Any:
 def tidy(g: Graph) -> Graph:
     """Equal equations computed once, useless ones not at all."""
     return live(shared(g))
-
-
