@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -185,23 +185,28 @@ class Formulas:
 
     def noted(self, name: str, notation: str, level: int, xs: Sequence[Term], params: Params) -> Term:
         """A row's notation with its operands put in, brackets where they are needed."""
-        if name == "exp" and "e" in self.names.used:  # e is somebody else here
-            notation, level = r"\exp\left({0}\right)", FUNCTION
-        notation = notation.replace("{*}", ", ".join(f"{{{k}}}" for k in range(len(xs))))
-        out, big, last = "", False, ""
-        for before, field, need in holes(notation):
-            if field is None:
-                out += before
-                last = before
-                continue
-            if not field.isdigit():
-                out += before + str(params[field])
-                continue
-            x = xs[int(field)]
-            y = _fitted(x, need, name, level)
-            out += before.rstrip() + y.text if y is not x and need == "only" and y.base.startswith(r"\left(") else before + y.text
-            big, last = y.big and need in ("right", "only"), ""
-        return Term(out, level, big=big and not last)
+        return noted(name, notation, level, xs, params, self.names.used)
+
+
+def noted(name: str, notation: str, level: int, xs: Sequence[Term], params: Params, taken: Container[str] = ()) -> Term:
+    """A row's notation with its operands put in, brackets where they are needed; `taken` are names in use."""
+    if name == "exp" and "e" in taken:  # e is somebody else here
+        notation, level = r"\exp\left({0}\right)", FUNCTION
+    notation = notation.replace("{*}", ", ".join(f"{{{k}}}" for k in range(len(xs))))
+    out, big, last = "", False, ""
+    for before, field, need in holes(notation):
+        if field is None:
+            out += before
+            last = before
+            continue
+        if not field.isdigit():
+            out += before + str(params[field])
+            continue
+        x = xs[int(field)]
+        y = _fitted(x, need, name, level)
+        out += before.rstrip() + y.text if y is not x and need == "only" and y.base.startswith(r"\left(") else before + y.text
+        big, last = y.big and need in ("right", "only"), ""
+    return Term(out, level, big=big and not last)
 
 
 def _fitted(x: Term, need: str, name: str, level: int) -> Term:
