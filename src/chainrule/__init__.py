@@ -14,15 +14,19 @@ from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, 
 from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
-    from chainrule import losses, nn, regularizers
+    from chainrule import analysis, distributions, losses, nn, optim, regularizers
+    from chainrule.optim.minimize import minimize
 
 __version__ = "0.1.0"
 
 _LATER = {
+    "distributions": "chainrule.distributions",
     "analysis": "chainrule.analysis",
     "losses": "chainrule.losses",
     "minimize": "chainrule.optim.minimize:minimize",
     "optim": "chainrule.optim",
+    "EarlyStopping": "chainrule.train:EarlyStopping",
+    "fit": "chainrule.train:fit",
     "nn": "chainrule.nn",
     "regularizers": "chainrule.regularizers",
 }
@@ -44,7 +48,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Graph", "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "errors", "fori_loop", "grad", "hessian",
-    "hvp", "jacobian", "jit", "jvp", "linearize", "losses", "nn", "random", "regularizers", "scan", "special", "stop_gradient", "trace",
-    "value_and_grad", "vjp", "vmap", "while_loop",
+    "Graph", "analysis", "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "distributions", "errors",
+    "fori_loop", "grad", "hessian", "hvp", "jacobian", "jit", "jvp", "linearize", "losses", "minimize", "nn", "optim",
+    "random", "regularizers", "scan", "special", "stop_gradient", "trace", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
