@@ -9,6 +9,7 @@ from chainrule.errors.base import ChainruleError, locate_by
 from chainrule.errors.derivatives import IntegerArgumentError, NonFiniteError, NonScalarError, NotDifferentiableError
 from chainrule.errors.frames import boundary
 from chainrule.errors.functions import UnknownFunctionError, UnknownMethodError, UnsupportedArgumentError
+from chainrule.errors.training import CheckpointError, DivergedError
 from chainrule.errors.types import AxisError, DtypeError, ShapeError, TreeError
 from chainrule.errors.values import ConversionError, EscapedValueError, InPlaceError, ValueNeededError
 
@@ -29,6 +30,8 @@ CLASSES: tuple[type[ChainruleError], ...] = (
     IntegerArgumentError,
     NotDifferentiableError,
     NonFiniteError,
+    DivergedError,
+    CheckpointError,
 )
 for _class in CLASSES:  # the name people import it by, in tracebacks too
     _class.__module__ = __name__
