@@ -64,10 +64,7 @@ def test_padding_gives_what_the_short_sequence_alone_gives() -> None:
 def test_masks_of_every_shape_mean_what_broadcasting_says(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     layer = nn.MultiHeadAttention(6, 3, key=K(0))
     mask = rng.uniform(size=shape) < 0.6
-    if len(shape) == 3:
-        full = np.broadcast_to(mask[:, None], (2, 3, 5, 5))
-    else:
-        full = np.broadcast_to(mask, (2, 3, 5, 5))
+    full = np.broadcast_to(mask[:, None] if len(shape) == 3 else mask, (2, 3, 5, 5))
     w = layer.weights(X, mask=mask)
     q, k = (np.moveaxis(p(X).reshape(2, 5, 3, 2), 2, 1) for p in (layer.query, layer.keys))
     scores = np.where(full, q @ np.swapaxes(k, -1, -2) / np.sqrt(2), -np.inf)

@@ -24,9 +24,12 @@ from chainrule.nn.attention import (
     padding_mask,
     scaled_dot_product_attention,
 )
+from chainrule.nn.backprop import Backpropagation, backpropagation
 from chainrule.nn.conv import AvgPool1d, AvgPool2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from chainrule.nn.dense import MLP, Activation, Dense, Flatten, Sequential
+from chainrule.nn.diagnostics import Diagnosis, Training, diagnose, gradient_norms, observe
 from chainrule.nn.dropout import Dropout, DropoutScaledAtInference
+from chainrule.nn.effects import Effects, deep_net, effects
 from chainrule.nn.embedding import Embedding
 from chainrule.nn.init import (
     INITIALIZERS,
@@ -45,11 +48,12 @@ from chainrule.nn.positional import LearnedPositions, SinusoidalPositions, sinus
 from chainrule.nn.residual import Residual, TransformerBlock
 
 __all__ = [
-    "ACTIVATIONS", "INITIALIZERS", "MLP", "Activation", "AvgPool1d", "AvgPool2d", "BatchNorm", "Conv1d", "Conv2d", "Dense",
-    "Dropout", "DropoutScaledAtInference", "Embedding", "Flatten", "GroupNorm", "Initializer", "LayerNorm", "LearnedPositions",
-    "MaxPool1d", "MaxPool2d", "Module", "MultiHeadAttention", "RMSNorm", "Residual", "SelfAttention", "Sequential",
-    "SinusoidalPositions", "TransformerBlock", "attention_weights", "causal_mask", "elu", "gelu", "glorot_normal",
-    "glorot_uniform", "he_normal", "he_uniform", "identity", "leaky_relu", "learned", "lecun_normal", "lecun_uniform",
-    "masked_softmax", "orthogonal", "padding_mask", "relu", "scaled_dot_product_attention", "sigmoid", "silu", "sinusoidal",
-    "softmax", "softplus", "tanh", "with_statistics",
+    "ACTIVATIONS", "INITIALIZERS", "MLP", "Activation", "AvgPool1d", "AvgPool2d", "Backpropagation", "BatchNorm", "Conv1d",
+    "Conv2d", "Dense", "Diagnosis", "Dropout", "DropoutScaledAtInference", "Effects", "Embedding", "Flatten", "GroupNorm",
+    "Initializer", "LayerNorm", "LearnedPositions", "MaxPool1d", "MaxPool2d", "Module", "MultiHeadAttention", "RMSNorm",
+    "Residual", "SelfAttention", "Sequential", "SinusoidalPositions", "Training", "TransformerBlock", "attention_weights",
+    "backpropagation", "causal_mask", "deep_net", "diagnose", "effects", "elu", "gelu", "glorot_normal", "glorot_uniform",
+    "gradient_norms", "he_normal", "he_uniform", "identity", "leaky_relu", "learned", "lecun_normal", "lecun_uniform",
+    "masked_softmax", "observe", "orthogonal", "padding_mask", "relu", "scaled_dot_product_attention", "sigmoid", "silu",
+    "sinusoidal", "softmax", "softplus", "tanh", "with_statistics",
 ]  # fmt: skip
