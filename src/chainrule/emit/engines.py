@@ -11,6 +11,7 @@ from chainrule.ir.graph import Array, Graph
 Compiled = Callable[..., Sequence[Array]]
 ENGINES = {
     "numpy": ("chainrule.emit.numpy", "to_numpy"),
+    "native": ("chainrule.emit.native.engine", "to_native"),
     "xla": ("chainrule.emit.xla", "to_xla"),
 }
 """Name -> module and function."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .builder import Val, select
 
-__all__ = ["floor_divide", "remainder", "shift_left", "shift_right"]
+__all__ = ["floor_divide", "remainder", "shift_left", "shift_right", "shift_right_unsigned"]
 
 
 def _safe(a: Val, b: Val) -> tuple[Val, Val]:
@@ -64,3 +64,9 @@ def shift_right(a: Val, b: Val) -> Val:
     """floor(a / 2**b); shifted out altogether only the sign is left."""
     amount, outside = _amount(b)
     return select(outside, a >> (a.type.bits - 1), a >> amount)
+
+
+def shift_right_unsigned(a: Val, b: Val) -> Val:
+    """floor(a / 2**b) of unsigned numbers; shifted out altogether it is 0."""
+    outside = a.f.compare("uge", b, b.like(b.type.bits))
+    return select(outside, 0, a.lshr(select(outside, 0, b)))

@@ -10,13 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import vectors
-from .builder import F32, F64, I1, I32, I64, Function, Type, Val, select
+from .builder import F32, F64, I1, I8, I32, I64, Function, Type, Val, select
 from .math import HEAVY, PREDICATES, apply
 from .target import VIRTUAL_BYTES
 
 __all__ = ["TYPES", "Kernel", "Operand", "Reduce", "Stage", "Step", "emit", "emit_columns"]
 
-TYPES: dict[str, Type] = {"float64": F64, "float32": F32, "int64": I64, "int32": I32, "bool": I1}
+I16 = Type("i16")
+TYPES: dict[str, Type] = {
+    "float64": F64, "float32": F32, "int64": I64, "int32": I32, "int16": I16, "int8": I8, "bool": I1,
+    "uint64": I64, "uint32": I32, "uint16": I16, "uint8": I8,
+}  # fmt: skip
+"""The type of a dtype. Signs are a matter of operations: those of unsigned numbers are called `unsigned_...`."""
 _BUSY = 4  # a body with as many steps keeps the processor busy with one accumulator
 
 
@@ -25,7 +30,7 @@ class Operand:
     """An array as a kernel walks it: element (i, j, ...) of the grid is at offset + i strides[0] + j strides[1] + ...
 
     Args:
-        dtype: `float64`, `float32`, `int64`, `int32` or `bool` (a byte in memory).
+        dtype: a name of `TYPES`; a `bool` is a byte in memory.
         strides: one per axis of the grid, in elements; 0 repeats the array along that axis.
         size: elements that may be touched, counted from the pointer.
         offset: where the first element is.
@@ -51,7 +56,7 @@ Input = str | float | int
 
 @dataclass(frozen=True)
 class Step:
-    """`out = op(*inputs)`. Inputs are operands, earlier values, or numbers; `to` is the dtype of an `astype`."""
+    """`out = op(*inputs)`. Inputs are operands, earlier values, or numbers; `to` is the dtype of an `astype` or a `where`."""
 
     out: str
     op: str
@@ -70,13 +75,17 @@ class Reduce:
 
 @dataclass(frozen=True)
 class Stage:
-    """One pass along the last axis, and then, once per row, what is done with its reductions."""
+    """One pass along the last axis, and then, once per row, what is done with its reductions.
+
+    `row_adds` are (value, operation of a `Reduce`, operand): values of rows gathered in memory over the rows.
+    """
 
     steps: tuple[Step, ...] = ()
     stores: tuple[tuple[Input, str], ...] = ()
     reduces: tuple[Reduce, ...] = ()
     row_steps: tuple[Step, ...] = ()
     row_stores: tuple[tuple[Input, str], ...] = ()
+    row_adds: tuple[tuple[Input, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ def collapse(kernel: Kernel, keep_first: bool = False) -> Kernel:
     The last axis grows only where nothing is reduced along it, and the first stays apart if rows are dealt out.
     """
     kernel = _without_ones(kernel, keep_first)
-    reduces = any(s.reduces or s.row_steps or s.row_stores for s in kernel.stages)
+    reduces = any(s.reduces or s.row_steps or s.row_stores or s.row_adds for s in kernel.stages)
     axis = len(kernel.shape) - (3 if reduces else 2)
     while axis >= (1 if keep_first else 0):
         inner = kernel.shape[axis + 1]
@@ -181,9 +190,11 @@ class _Emitter:
         self.lanes = kernel.lanes
         self.fixed: dict[str, Val] = {}  # scalars that hold for the whole kernel or row
         self.splats: dict[str, Val] = {}
+        self.done: dict[str, Step] = {}
         read: set[Input] = set()
         for stage in kernel.stages:
             read |= _used(stage) | {i for step in stage.row_steps for i in step.inputs} | {v for v, _ in stage.row_stores}
+            read |= {v for v, _, _ in stage.row_adds}
         self.read = [name for name in kernel.operands if name in read]
 
     # -- the nest of loops ------------------------------------------------------------------------------------------
@@ -244,11 +255,17 @@ class _Emitter:
             self._fix(step)
         for value, name in stage.row_stores:
             vectors.store(self._scalar(value, self._type(name)), bases[name])
+        for value, op, name in stage.row_adds:
+            old = vectors.load(bases[name], self._type(name))
+            vectors.store(vectors.combine(op, old, self._scalar(value, old.type)), bases[name])
 
     def _fix(self, step: Step) -> None:
+        if self.done.get(step.out) == step and step.out in self.fixed:
+            return  # an earlier pass over this row needed it too
         if step.out in self.fixed or step.out in self.kernel.operands:
             raise ValueError(f"{step.out} is defined twice")
         self.fixed[step.out] = self._apply(step, self.fixed)
+        self.done[step.out] = step
 
     def _splat_ahead(self, stage: Stage, steps: Sequence[Step]) -> None:
         """Spread over the lanes, before the loop, the row values that the loop uses."""
@@ -370,10 +387,12 @@ class _Emitter:
         known = [values[i] for i in step.inputs if isinstance(i, str)]
         if not known:
             raise ValueError(f"step {step.out} has no input but numbers")
-        numbers_like = known[-1]  # of `where`, the condition comes first and has another type
-        args = [values[i] if isinstance(i, str) else numbers_like.like(i) for i in step.inputs]
-        if step.op == "astype":
-            return cast(args[0], TYPES[step.to])
+        like = known[-1].type  # of `where`, the condition comes first and has another type
+        if step.op == "where" and step.to:
+            like = TYPES[step.to].of(known[-1].type.lanes)
+        args = [values[i] if isinstance(i, str) else self.f.const(i, like) for i in step.inputs]
+        if step.op.endswith("astype"):
+            return cast(args[0], TYPES[step.to], step.op.startswith("unsigned"))
         return apply(self.f, step.op, *args)
 
     def _scalar(self, value: Input, type_: Type) -> Val:
@@ -401,14 +420,14 @@ class _Emitter:
 
 def _result_type(step: Step, types: Mapping[str, Type]) -> Type:
     """Comparisons are booleans; everything else has the type of its last argument (of `where`, its first is another)."""
-    if step.op == "astype":
+    if step.op.endswith("astype") or (step.op == "where" and step.to):
         return TYPES[step.to]
     if step.op in PREDICATES:
         return I1
     return [types[i] for i in step.inputs if isinstance(i, str)][-1]
 
 
-def cast(v: Val, to: Type) -> Val:
+def cast(v: Val, to: Type, unsigned: bool = False) -> Val:
     """Convert as NumPy does: floats to integers towards zero, booleans to 0 and 1."""
     target, source = to.of(v.type.lanes), v.type
     if source == target:
@@ -416,6 +435,10 @@ def cast(v: Val, to: Type) -> Val:
     if to.elem == "i1":
         return v.ne(0)
     name = _conversion(source, target)
+    if unsigned:
+        name = {"sitofp": "uitofp", "sext": "zext"}.get(name, name)
+    if name == "saturate" and target.bits < 32:
+        return v.f.cast("trunc", _float_to_int(v, I32.of(target.lanes)), target)
     return v.f.cast(name, v, target) if name != "saturate" else _float_to_int(v, target)
 
 

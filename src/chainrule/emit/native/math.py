@@ -64,6 +64,7 @@ _UNARY: dict[str, Callable[[Val], Val]] = {
     "isnan": lambda a: a.isnan(),
     "isinf": lambda a: a.abs().eq(float("inf")),
     "isfinite": lambda a: a.abs().lt(float("inf")),
+    "signbit": lambda a: a.bits().lt(0),
     "sqrt": lambda a: a.sqrt(),
     "floor": _to_integer("floor"),
     "ceil": _to_integer("ceil"),
@@ -89,12 +90,23 @@ _BINARY: dict[str, Callable[[Val, Val], Val]] = {
     "logical_xor": lambda a, b: a ^ b,
     "copysign": lambda a, b: a.copysign(b),
     "remainder": integers.remainder,
+    "fmod": lambda a, b: a.f.op("frem", a, b),
     "floor_divide": integers.floor_divide,
     "bitwise_and": lambda a, b: a & b,
     "bitwise_or": lambda a, b: a | b,
     "bitwise_xor": lambda a, b: a ^ b,
     "left_shift": integers.shift_left,
     "right_shift": integers.shift_right,
+}
+
+_UNSIGNED: dict[str, Callable[[Val, Val], Val]] = {
+    "unsigned_less": lambda a, b: a.f.compare("ult", a, b),
+    "unsigned_less_equal": lambda a, b: a.f.compare("ule", a, b),
+    "unsigned_greater": lambda a, b: a.f.compare("ugt", a, b),
+    "unsigned_greater_equal": lambda a, b: a.f.compare("uge", a, b),
+    "unsigned_maximum": lambda a, b: select(a.f.compare("ugt", a, b), a, b),
+    "unsigned_minimum": lambda a, b: select(a.f.compare("ult", a, b), a, b),
+    "unsigned_right_shift": integers.shift_right_unsigned,
 }
 
 _TERNARY: dict[str, Callable[[Val, Val, Val], Val]] = {"fma": fma, "where": select}
@@ -114,13 +126,15 @@ _FLOAT64: dict[str, Operation] = {
 FUNCTIONS: dict[str, Operation] = {
     **_UNARY,
     **_BINARY,
+    **_UNSIGNED,
     **_TERNARY,
     **_NATIVE,
     **{name: _through_float64(function) for name, function in _FLOAT64.items()},
 }
 
 
-PREDICATES = frozenset(n for n in (*_UNARY, *_BINARY) if n.startswith(("less", "greater", "equal", "not_equal", "logical", "is")))
+_TRUTHS = ("less", "greater", "equal", "not_equal", "logical", "is", "signbit", "unsigned_less", "unsigned_greater")
+PREDICATES = frozenset(n for n in (*_UNARY, *_BINARY, *_UNSIGNED) if n.startswith(_TRUTHS))
 """Functions whose results are booleans."""
 
 HEAVY = frozenset({*_NATIVE, *_FLOAT64})
