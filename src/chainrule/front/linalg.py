@@ -10,7 +10,7 @@ from numpy.linalg import _linalg as results  # pyright: ignore[reportPrivateUsag
 
 from chainrule import errors
 from chainrule.build.value import FUNCTIONS, Value
-from chainrule.front.operands import broadcast, broadcast_shape, implements, retyped, stacked, value
+from chainrule.front.operands import broadcast, broadcast_shape, implements, no_out, retyped, stacked, value
 from chainrule.prims import linalg as rows
 from chainrule.prims.linear import reshape
 
@@ -276,6 +276,7 @@ def matrix_power(a: Any, n: Any) -> Value:
 @implements(linalg.multi_dot)
 def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Value:
     """Product of several matrices, in the order that costs least; the first and the last may be vectors."""
+    no_out(out)
     xs = [value(stacked(x)) for x in arrays]
     if len(xs) < 2:
         raise ValueError("Expecting at least two arrays.")
