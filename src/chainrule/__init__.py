@@ -14,18 +14,23 @@ from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, 
 from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
-    from chainrule import analysis, distributions, losses, nn, optim, regularizers
+    from chainrule import analysis, distributions, estimators, integrals, losses, nn, optim, regularizers
     from chainrule.optim.minimize import minimize
+    from chainrule.train import EarlyStopping, fit
+    from chainrule.integrals import integrate
 
 __version__ = "0.1.0"
 
 _LATER = {
+    "integrals": "chainrule.integrals",
+    "integrate": "chainrule.integrals:integrate",
     "distributions": "chainrule.distributions",
     "analysis": "chainrule.analysis",
     "losses": "chainrule.losses",
     "minimize": "chainrule.optim.minimize:minimize",
     "optim": "chainrule.optim",
     "EarlyStopping": "chainrule.train:EarlyStopping",
+    "estimators": "chainrule.estimators",
     "fit": "chainrule.train:fit",
     "nn": "chainrule.nn",
     "regularizers": "chainrule.regularizers",
@@ -48,7 +53,8 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Graph", "analysis", "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "distributions", "errors",
-    "fori_loop", "grad", "hessian", "hvp", "jacobian", "jit", "jvp", "linearize", "losses", "minimize", "nn", "optim",
-    "random", "regularizers", "scan", "special", "stop_gradient", "trace", "value_and_grad", "vjp", "vmap", "while_loop",
+    "EarlyStopping", "Graph", "analysis", "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "distributions",
+    "errors", "fit", "fori_loop", "grad", "hessian", "hvp", "integrals", "integrate", "jacobian", "jit", "jvp", "linearize",
+    "losses", "minimize", "nn", "optim", "random", "regularizers", "scan", "special", "stop_gradient", "trace",
+    "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
