@@ -3,6 +3,7 @@
 import doctest
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -59,3 +60,8 @@ def test_contributing_works_when_followed_to_the_letter(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, *examples], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert not done.stdout.strip(), done.stdout
+
+
+def test_the_picture_is_what_the_code_draws() -> None:
+    names = runpy.run_path(str(ROOT / "tools" / "draw_readme_picture.py"))
+    assert names["PICTURE"].read_text() == names["picture"]()
