@@ -63,7 +63,24 @@ LISTS = "JAX takes no lists"
 METHOD = "a method is its function, which has cases of its own"
 
 # --- reductions ------------------------------------------------------------------------------------------------------------
-for _f in ("sum", "mean", "prod", "max", "min", "var", "std", "ptp", "amax", "amin", "median", "nansum", "nanmean", "nanmax", "nanmin", "average"):
+for _f in (
+    "sum",
+    "mean",
+    "prod",
+    "max",
+    "min",
+    "var",
+    "std",
+    "ptp",
+    "amax",
+    "amin",
+    "median",
+    "nansum",
+    "nanmean",
+    "nanmax",
+    "nanmin",
+    "average",
+):
     case(_f, lambda np, x, f=_f: getattr(np, f)(x), A(3, 4))
     case(_f, lambda np, x, f=_f: getattr(np, f)(x, axis=-1), A(2, 3))
     case(_f, lambda np, x, f=_f: getattr(np, f)(x, axis=0, keepdims=True), A(3, 2))
@@ -244,6 +261,7 @@ case("logspace", lambda np, a: np.logspace(a, 2.0, 4, base=2.0), A())
 case("vander", lambda np, x: np.vander(x, 3), A(3))
 case("vander", lambda np, x: np.vander(x, increasing=True), ZEROS[1], jax=JAX_NAN)
 
+
 # --- indexing --------------------------------------------------------------------------------------------------------------
 def _has_list(key: Any) -> bool:
     return isinstance(key, tuple) and any(isinstance(k, list) for k in key)
@@ -258,7 +276,15 @@ _KEYS: list[Any] = [
 for _k in _KEYS:
     case("getitem", lambda np, x, k=_k: x[k], A(4, 3, 3), jax=LISTS if isinstance(_k, list) or _has_list(_k) else True)
 _M3 = A(4, 3, 3) > 0
-for _k in (_M3, _M3[:, 0, 0], np.s_[:, _M3[0, 0]], np.s_[..., _M3[0]], np.s_[_M3[:, 0, 0], 1:, [0]], np.array(True), np.s_[_M3[:, :, 0], 0]):
+for _k in (
+    _M3,
+    _M3[:, 0, 0],
+    np.s_[:, _M3[0, 0]],
+    np.s_[..., _M3[0]],
+    np.s_[_M3[:, 0, 0], 1:, [0]],
+    np.array(True),
+    np.s_[_M3[:, :, 0], 0],
+):
     case("getitem", lambda np, x, k=_k: x[k], A(4, 3, 3))
 case("getitem", lambda np, x: x[x > 0], A(2, 3), needs="values", jax=NO_JAX)
 case("getitem", lambda np, x: x[np.argmax(x, axis=1)[0]], A(3, 3))
@@ -305,7 +331,15 @@ case("trace", lambda np, x: np.trace(x, axis1=0, axis2=2), A(2, 3, 2))
 for _a, _b in (((2, 3), (3, 2)), ((3,), (3, 2)), ((2, 3), (3,)), ((3,), (3,))):
     for _f in ("dot", "matmul"):
         case(_f, lambda np, x, y, f=_f: getattr(np, f)(x, y), A(*_a), B(*_b))
-for _a, _b in (((2, 2, 3), (3, 2)), ((1, 2, 3), (2, 3, 1)), ((3,), (2, 3, 2)), ((2, 1, 2, 3), (2, 3, 2)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((2, 2, 3), (3,))):
+for _a, _b in (
+    ((2, 2, 3), (3, 2)),
+    ((1, 2, 3), (2, 3, 1)),
+    ((3,), (2, 3, 2)),
+    ((2, 1, 2, 3), (2, 3, 2)),
+    ((0, 3), (3, 2)),
+    ((2, 0), (0, 3)),
+    ((2, 2, 3), (3,)),
+):
     case("matmul", lambda np, x, y: np.matmul(x, y), A(*_a), B(*_b))
     case("matmul", lambda np, x, y: x @ y, A(*_a), B(*_b), jax=METHOD)
 case("dot", lambda np, x, y: np.dot(x, y), A(2, 2, 3), B(2, 3, 2))
@@ -330,7 +364,12 @@ for _spec, *_shapes in (
     ("i,i->", (0,), (0,)), ("bhqd,bhkd->bhqk", (1, 2, 2, 3), (1, 2, 2, 3)), ("ij,jk,kl,lm->im", (2, 2), (2, 2), (2, 2), (2, 2)), ("ij , jk -> ik", (2, 3), (3, 2)),
 ):  # fmt: skip
     _broadcast = _spec in ("ij,ij->ij", "ij,j->i")
-    case("einsum", lambda np, *xs, spec=_spec: np.einsum(spec, *xs), *[A(*s) if k % 2 else B(*s) for k, s in enumerate(_shapes)], jax=NO_JAX if _broadcast else True)
+    case(
+        "einsum",
+        lambda np, *xs, spec=_spec: np.einsum(spec, *xs),
+        *[A(*s) if k % 2 else B(*s) for k, s in enumerate(_shapes)],
+        jax=NO_JAX if _broadcast else True,
+    )
 case("einsum", lambda np, x, y: np.einsum(x, [0, 1], y, [1, 2], [2, 0]), A(2, 3), B(3, 2))
 case("einsum", lambda np, x, y: np.einsum(x, [0, 1], y, [1, 2]), A(2, 3), B(3, 2))
 case("cross", lambda np, x, y: np.cross(x, y), A(3), B(3))
@@ -340,7 +379,13 @@ case("cross", lambda np, x, y: np.cross(x, y, axis=0), A(3, 2), B(3, 2))
 for _n, _m in ((4, 3), (3, 4), (4, 2), (2, 5), (3, 3), (1, 1), (5, 4)):
     for _mode in ("full", "same", "valid"):
         case("convolve", lambda np, x, y, mode=_mode: np.convolve(x, y, mode), A(_n), B(_m))
-        case("correlate", lambda np, x, y, mode=_mode: np.correlate(x, y, mode), A(_n), B(_m), jax=NO_JAX if _m > _n and _mode == "same" else True)
+        case(
+            "correlate",
+            lambda np, x, y, mode=_mode: np.correlate(x, y, mode),
+            A(_n),
+            B(_m),
+            jax=NO_JAX if _m > _n and _mode == "same" else True,
+        )
 
 # --- calculus and statistics -----------------------------------------------------------------------------------------------
 case("interp", lambda np, x, a, f: np.interp(x, a, f), A(2, 3), SORTED, B(5))
@@ -415,7 +460,27 @@ case(".item", lambda np, x: x * x.argmax().item(), A(2, 3), needs="values", jax=
 case(".compress", lambda np, x: x.compress([True, False, True], axis=1), A(2, 3), jax=LISTS)
 
 # --- integers: the dtypes that NumPy gives ----------------------------------------------------------------------------------------
-for _f in ("sum", "mean", "prod", "max", "min", "var", "std", "ptp", "median", "cumsum", "cumprod", "argmax", "any", "all", "average", "count_nonzero", "sort", "nansum", "nanmax"):
+for _f in (
+    "sum",
+    "mean",
+    "prod",
+    "max",
+    "min",
+    "var",
+    "std",
+    "ptp",
+    "median",
+    "cumsum",
+    "cumprod",
+    "argmax",
+    "any",
+    "all",
+    "average",
+    "count_nonzero",
+    "sort",
+    "nansum",
+    "nanmax",
+):
     case(_f, lambda np, i, f=_f: getattr(np, f)(i), INTS)
     case(_f, lambda np, i, f=_f: getattr(np, f)(i.astype("int8")), INTS)
     if _f not in ("ptp",):

@@ -1,4 +1,3 @@
-
 """For every row of the table, small graphs of one equation and arrays to run them on."""
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ CONVEX: dict[str, Callable[[Any], Any]] = {
     "elastic net": lambda x: np.sum((A @ x - B) ** 2) + np.sum(np.abs(x)) + np.sum(x * x),
     "logistic": lambda x: np.mean(np.logaddexp(0, -(A @ x))),
     "cross-entropy of logits": lambda x: L.binary_cross_entropy(Y, A @ x, from_logits=True),
-    "softmax cross-entropy": lambda x: L.categorical_cross_entropy(np.eye(3)[[0, 1]], np.reshape(A @ x, (2, 3)), from_logits=True),
+    "softmax cross-entropy": lambda x: L.categorical_cross_entropy(
+        np.eye(3)[[0, 1]], np.reshape(A @ x, (2, 3)), from_logits=True
+    ),
     "hinge": lambda x: L.hinge(2 * Y - 1, A @ x),
     "greater, chosen": lambda x: np.where(x[0] < x[1], x[1], x[0]),
     "squared hinge": lambda x: np.mean(np.maximum(0, 1 - A @ x) ** 2),
@@ -181,7 +183,12 @@ def test_a_box_lets_more_be_proved() -> None:
 
 def test_the_path_leads_to_the_verdict_or_to_the_step_that_failed() -> None:
     found = cr.analysis.convexity(lambda x: np.mean(np.maximum(0, 1 - A @ x) ** 2), np.ones(3))
-    assert [line.split(":")[0] for line in found.path][:4] == ["contract of affine", "sub of affine", "maximum of affine", "square of convex"]
+    assert [line.split(":")[0] for line in found.path][:4] == [
+        "contract of affine",
+        "sub of affine",
+        "maximum of affine",
+        "square of convex",
+    ]
     lost = cr.analysis.convexity(lambda x: np.sum(np.exp(np.sin(x)) + x**2), np.ones(3))
     assert lost.path == ("sin of affine: unknown [np.sin(x)]",)
     values = cr.analysis.convexity(lambda x: x[0] if x[0] > 0 else -x[0], np.ones(3))

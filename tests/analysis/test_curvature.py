@@ -133,7 +133,9 @@ def test_logistic_regression_is_known_well() -> None:
     assert found.value == pytest.approx(np.linalg.eigvalsh(A.T @ A / 80)[-1], rel=0.05)
 
 
-@pytest.mark.parametrize("f", [lambda x: np.sum(np.abs(x)), lambda x: np.sum(1 / x), lambda x: np.max(x), lambda x: np.sum(np.log(x))])
+@pytest.mark.parametrize(
+    "f", [lambda x: np.sum(np.abs(x)), lambda x: np.sum(1 / x), lambda x: np.max(x), lambda x: np.sum(np.log(x))]
+)
 def test_no_bound_where_there_is_none(f: Callable[[Any], Any]) -> None:
     assert an.smoothness(f, np.ones(2), box=(-1.0, 1.0)).value == np.inf
     assert an.strong_convexity(f, np.ones(2), box=(-1.0, 1.0)).value == -np.inf

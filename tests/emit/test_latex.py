@@ -1,4 +1,3 @@
-
 """Formulas parse, are bracketed rightly, and read as mathematics does."""
 
 from __future__ import annotations
@@ -133,10 +132,13 @@ def test_lines_of_a_gradient() -> None:
         return np.sum((h - y) ** 2) / 2
 
     tex = cr.trace(cr.grad(loss))(A, u, np.ones(2), np.ones(2)).to_latex()
-    assert tex == r"""\begin{aligned}
+    assert (
+        tex
+        == r"""\begin{aligned}
 h &= \tanh\left(W x + b\right) \\
 \bar{W} &= \left(\left(h - y\right) \odot \left(1 - h^{2}\right)\right) x^{\top}
 \end{aligned}"""
+    )
 
 
 @pytest.mark.parametrize("seed", range(24))

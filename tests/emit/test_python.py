@@ -66,7 +66,9 @@ def test_hessian(name: str) -> None:
 
 def test_source_is_what_a_person_writes() -> None:
     source = cr.trace(network)(*FUNCTIONS["network"][1]).to_python("loss")
-    assert source == """\
+    assert (
+        source
+        == """\
 import numpy as np
 
 
@@ -81,6 +83,7 @@ def loss(params_0_0, params_0_1, params_1_0, params_1_1, X, Y):
     p = h @ params_1_0 + params_1_1           # f64[6,2]
     return np.sum(np.square(p - Y)) / 12
 """
+    )
 
 
 def test_gradient_is_what_a_person_writes() -> None:
@@ -89,7 +92,9 @@ def test_gradient_is_what_a_person_writes() -> None:
         return np.sum((h - y) ** 2)
 
     source = cr.trace(cr.grad(loss))(np.ones((2, 3)), np.ones(3), np.ones(2)).to_python()
-    assert source == """\
+    assert (
+        source
+        == """\
 import numpy as np
 
 
@@ -98,6 +103,7 @@ def f(W, x, y):  # f64[2,3], f64[3], f64[2]
     bar_W = np.outer(2 * (h - y) * (1 - h * h), x)  # f64[2,3]
     return bar_W
 """
+    )
 
 
 def test_names_are_valid_and_apart() -> None:

@@ -21,7 +21,9 @@ def layer(W: Any, x: Any, b: Any) -> Any:
 def test_function() -> None:
     first = layer.__code__.co_firstlineno
     text = str(cr.trace(layer)(np.ones((2, 3)), np.ones(3), np.ones(2)))
-    assert text == f"""\
+    assert (
+        text
+        == f"""\
 graph(W: f64[2,3], x: f64[3], b: f64[2]):
   a: f64[2] = contract[spec=ij,j->i] W x                      # {LINE}:{first + 1}
   c: f64[2] = add a b                                         # {LINE}:{first + 1}
@@ -29,12 +31,15 @@ graph(W: f64[2,3], x: f64[3], b: f64[2]):
   d: f64[2] = mul h h                                         # {LINE}:{first + 2}
   e: f64[] = contract[spec=a->] d                             # {LINE}:{first + 2}
   return e"""
+    )
 
 
 def test_gradient() -> None:
     first = layer.__code__.co_firstlineno
     text = str(cr.trace(cr.grad(layer))(np.ones((2, 3)), np.ones(3), np.ones(2)))
-    assert text == f"""\
+    assert (
+        text
+        == f"""\
 graph(W: f64[2,3], x: f64[3], b: f64[2]):
   a: f64[2] = contract[spec=ij,j->i] W x                      # {LINE}:{first + 1}
   c: f64[2] = add a b                                         # {LINE}:{first + 1}
@@ -45,6 +50,7 @@ graph(W: f64[2,3], x: f64[3], b: f64[2]):
   f: f64[2] = mul bar_h e                                     # {LINE}:{first + 1}
   bar_W: f64[2,3] = contract[spec=i,j->ij] f x                # {LINE}:{first + 1}
   return bar_W"""
+    )
 
 
 def test_graphs_inside_are_indented() -> None:

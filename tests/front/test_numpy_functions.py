@@ -198,4 +198,3 @@ def test_derivatives_are_those_of_jax(c: Case) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert_agree(c)
-

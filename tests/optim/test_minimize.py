@@ -143,7 +143,9 @@ def test_scipys_habits() -> None:
     for found in (
         cr.minimize(rosenbrock, start, "L-BFGS-B"),
         cr.minimize(so.rosen, start, "CG", jac=so.rosen_der),
-        cr.minimize(lambda x: (so.rosen(x), so.rosen_der(x)), start, "Newton-CG", jac=True, options={"gtol": 1e-6, "maxiter": 500}),
+        cr.minimize(
+            lambda x: (so.rosen(x), so.rosen_der(x)), start, "Newton-CG", jac=True, options={"gtol": 1e-6, "maxiter": 500}
+        ),
         cr.minimize(lambda x, a, b: b * (x[1] - x[0] ** 2) ** 2 + (a - x[0]) ** 2, start, "bfgs", (1.0, 100.0)),
     ):
         assert found.success, found.message

@@ -34,8 +34,9 @@ class Interval(NamedTuple):
 
 Rule = Callable[[Eqn, Row, Sequence[Interval]], Interval]
 RULES: dict[str, Rule] = {}
-EXACT = frozenset({"reshape", "slice", "pad", "flip", "concat", "cast", "spread", "reduce_max", "reduce_min", "maximum",
-"minimum"})
+EXACT = frozenset(
+    {"reshape", "slice", "pad", "flip", "concat", "cast", "spread", "reduce_max", "reduce_min", "maximum", "minimum"}
+)
 """Rows that round nothing."""
 
 

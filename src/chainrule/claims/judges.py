@@ -68,7 +68,12 @@ class Derivative(Same):
     method = "The formula is compared with the derivative by automatic differentiation, which is exact."
 
     def __init__(
-        self, f: Callable[..., Any], cases: Sequence[Case], argnums: int | tuple[int, ...] = 0, name: str = "", tolerance: float = TIGHT
+        self,
+        f: Callable[..., Any],
+        cases: Sequence[Case],
+        argnums: int | tuple[int, ...] = 0,
+        name: str = "",
+        tolerance: float = TIGHT,
     ) -> None:
         super().__init__(cr.grad(f, argnums), cases, name or f"derivative of {getattr(f, '__name__', 'f')}", tolerance)
         self.f, self.argnums = f, argnums

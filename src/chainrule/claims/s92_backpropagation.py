@@ -286,7 +286,9 @@ def forward_by_scikit_learn(x: Any) -> Any:
     """Outputs of scikit-learn's network with our weights; it has examples in rows and weights transposed."""
     from sklearn.neural_network import MLPRegressor
 
-    net = MLPRegressor(hidden_layer_sizes=(4,), activation="logistic", max_iter=1).fit(normals(40, (8, 3))[0], normals(41, (8, 2))[0])
+    net = MLPRegressor(hidden_layer_sizes=(4,), activation="logistic", max_iter=1).fit(
+        normals(40, (8, 3))[0], normals(41, (8, 2))[0]
+    )
     net.coefs_, net.intercepts_ = [W1.T, W2.T], [B1, B2]
     return net.predict(x[None, :])[0]
 

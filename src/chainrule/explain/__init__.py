@@ -1,1 +1,0 @@
-"""Derivations one can read, and the doctor for derivatives written by hand."""
