@@ -15,9 +15,9 @@ from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
     from chainrule import analysis, distributions, estimators, integrals, losses, nn, optim, regularizers
+    from chainrule.integrals import integrate
     from chainrule.optim.minimize import minimize
     from chainrule.train import EarlyStopping, fit
-    from chainrule.integrals import integrate
 
 __version__ = "0.1.0"
 
