@@ -14,7 +14,7 @@ from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, 
 from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
-    from chainrule import analysis, distributions, estimators, integrals, losses, nn, optim, regularizers
+    from chainrule import analysis, distributions, estimators, integrals, losses, nn, optim, regularizers  # noqa: F401
     from chainrule.integrals import integrate
     from chainrule.optim.minimize import minimize
     from chainrule.train import EarlyStopping, fit

@@ -7,13 +7,14 @@ from functools import update_wrapper
 from typing import Any
 
 import numpy as np
+import optree
 
 from chainrule import errors
 from chainrule.build.builder import current_or_none
-from chainrule.build.tree import flatten, unflatten
+from chainrule.build.tree import NAMESPACE, flatten, unflatten
 from chainrule.build.value import Value
 from chainrule.calls import Abstract, Cache, Traced, owned, traced, write
-from chainrule.emit.engines import ENGINES, Compiled, compile_graph
+from chainrule.emit.engines import ENGINES, MISS, Compiled, compile_graph
 from chainrule.emit.watch import Watched, watching
 from chainrule.ir.graph import Eqn, Graph, Lit, Var
 from chainrule.ir.types import ArrayType
@@ -35,10 +36,19 @@ class Jitted:
         self.static = frozenset(static_argnums)
         self.donated = frozenset(donate_argnums)
         self.cache = Cache()
+        self.fast: Callable[..., Any] | None = None
         update_wrapper(self, f, updated=())  # a jitted f has attributes of its own
 
-    @errors.boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        fast = self.fast
+        if fast is not None and not kwargs and not watching():  # as it was called last time
+            y = fast(*args)
+            if y is not MISS:
+                return y
+        return self._call(*args, **kwargs)
+
+    @errors.boundary
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
         leaves, key, spec, fixed = self._split(args, kwargs)
         if current_or_none() is not None:
             t = self._trace(leaves, spec, fixed)
@@ -47,8 +57,31 @@ class Jitted:
         t, program = self.cache.lookup(key, lambda: self._compile(leaves, spec, fixed))
         arrays: list[Any] = [x if isinstance(x, _PLAIN) else np.asarray(x) for x in leaves]
         if watching():
+            self.fast = None
             program = Watched(t.graph, "jit")
+        elif not kwargs and not self.static and all(x is _MOVING for x in fixed):
+            self.fast = direct_call(program, args, t.out_spec, [type(x) for x in leaves])
         return t.outputs(owned(program(*arrays), arrays))
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """What the engine does for arguments like these: its passes over memory, what they share, where time must go.
+
+        Args:
+            args, kwargs: Arguments like those of a call.
+
+        Returns:
+            A text to print; of the numpy engine, the graph.
+
+        Example:
+            >>> import numpy as np, chainrule as cr
+            >>> print(cr.jit(lambda x: np.sum(np.tanh(x)), engine="numpy").explain(np.ones(3)))
+            numpy engine, one call per equation:
+            ...
+        """
+        leaves, key, spec, fixed = self._split(args, kwargs)
+        t, program = self.cache.lookup(key, lambda: self._compile(leaves, spec, fixed))
+        told = getattr(program, "explain", None)
+        return told() if told is not None else f"numpy engine, one call per equation:\n{tidy(t.graph)}"
 
     def trace(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph for arguments like these, as it is given to the engine."""
@@ -81,6 +114,38 @@ class Jitted:
     def _compile(self, leaves: Sequence[Any], spec: Any, fixed: Sequence[Any]) -> tuple[Traced, Compiled]:
         t = self._trace(leaves, spec, fixed)
         return t, compile_graph(tidy(kept(t.graph)), self.engine)
+
+
+def direct_call(program: Any, args: Sequence[Any], out_spec: Any, kinds: Sequence[type]) -> Callable[..., Any] | None:
+    """The shortest way to call a native program with arguments like these; it returns `MISS` for any others.
+
+    Numbers take the dtype they meet, so that 2.0 and np.array(2.0) are different arguments: there is no short way then.
+    """
+    entry = getattr(program, "entry", None)
+    if entry is None or watching() or any(not issubclass(k, np.ndarray) for k in kinds) or not program.strict:
+        return None
+    n = out_spec.num_leaves
+    structure_of: Any = optree.tree_structure
+    plain = out_spec == _LEAF or (n > 1 and out_spec == structure_of((0,) * n))
+    if plain and all(type(x) is np.ndarray for x in args):
+        return entry
+    known = structure_of(tuple(args), namespace=NAMESPACE)
+    split: Any = optree.tree_flatten
+    single = n == 1
+
+    def call(*args: Any) -> Any:
+        leaves, spec = split(args, namespace=NAMESPACE)
+        if spec != known:
+            return MISS
+        y = entry(*leaves)
+        if y is MISS or plain:
+            return y
+        return out_spec.unflatten((y,) if single else y)
+
+    return call
+
+
+_LEAF: Any = flatten(0.0)[1]
 
 
 class _Static:

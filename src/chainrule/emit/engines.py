@@ -16,6 +16,8 @@ ENGINES = {
 }
 """Name -> module and function."""
 DEFAULT = "numpy"
+MISS = object()
+"""What the `entry` of a native program returns for arguments that it was not made for."""
 
 
 def compile_graph(g: Graph, engine: str | None = None, **options: Any) -> Compiled:

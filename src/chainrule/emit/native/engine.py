@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.emit import numpy as reference
+from chainrule.emit.engines import MISS
 from chainrule.ir.graph import Array, Eqn, Graph, Lit, Var
 from chainrule.ir.types import ArrayType
 from chainrule.prims import TABLE
@@ -22,7 +23,7 @@ from . import cache, module
 from .call import Array as Spec
 from .call import Program
 from .lower import lowered
-from .operations import DTYPES, Survey
+from .operations import DTYPES, Survey, graphs_of
 from .plan import plan
 from .pool import shared
 from .target import host
@@ -52,7 +53,11 @@ def to_native(g: Graph) -> Callable[..., Sequence[Array]]:
 
 
 class Native:
-    """A compiled graph. Call it with the arrays; `entry` is the same in machine code, and returns one result bare."""
+    """A compiled graph. Call it with the arrays.
+
+    `entry` is the same in machine code: one result comes bare, and arguments that are not C-contiguous arrays of the right
+    dtypes and shapes give `MISS`. It is `strict` if it takes no Python number for an array.
+    """
 
     def __init__(self, g: Graph, survey: Survey):
         self.graph, self.survey = g, survey
@@ -60,13 +65,15 @@ class Native:
         code, self.cached = cache.build(name, lambda: self._ir(len(constants)), ["kernel", "arena"])
         self.pending: list[BaseException] = []
         calls = [_callback(e, self.pending) for e, _ in survey.calls]
+        external = [*[a.ctypes.data for a in constants], *[ctypes.cast(c, ctypes.c_void_p).value or 0 for c in calls]]
         self.program = Program(
-            code, "kernel", _specs(g.in_types), _specs(g.out_types), arena=code.function("arena", restype=ctypes.c_int64)(), pool=shared(), release_gil=_long(g),
-            external=(*[a.ctypes.data for a in constants], *[ctypes.cast(c, ctypes.c_void_p).value or 0 for c in calls]),
+            code, "kernel", _specs(g.in_types), _specs(g.out_types), arena=code.function("arena", restype=ctypes.c_int64)(),
+            pool=shared(), release_gil=_long(g), external=tuple(external),
         )  # fmt: skip
         self._alive = constants, calls
         self.single = len(g.outs) == 1
-        self.entry = self.program.callable("native", self._slow)
+        self.strict = not survey.calls and not _may_fail(g) and not any(t == (np.float64, ()) for t in g.in_types)
+        self.entry = self.program.callable("native", _miss)
 
     def _ir(self, constants: int) -> str:
         p = plan(lowered(self.graph, self.survey))
@@ -75,22 +82,25 @@ class Native:
     def __call__(self, *args: Any) -> Sequence[Array]:
         try:
             out = self.entry(*args)
+            if out is MISS:
+                return self.program.run(*args)
         except SystemError:
             return self._again(args)
         return (out,) if self.single else out
-
-    def _slow(self, *args: Any) -> Any:
-        """Arguments that are not just what the machine code expects."""
-        try:
-            out = self.program.run(*args)
-        except SystemError:
-            out = self._again(args)
-        return out[0] if self.single else tuple(out)
 
     def _again(self, args: Sequence[Any]) -> Sequence[Array]:
         """NumPy, to raise the error that the machine code met."""
         self.pending.clear()
         return reference.Program(self.graph)(*map(np.asarray, args))
+
+
+def _miss(*args: Any, **kwargs: Any) -> Any:
+    return MISS
+
+
+def _may_fail(g: Graph) -> bool:
+    """Can an index be out of range?"""
+    return any(e.prim in ("take", "scatter_add") or any(map(_may_fail, graphs_of(e))) for e in g.eqns)
 
 
 def _specs(types: Sequence[ArrayType]) -> tuple[Spec, ...]:
@@ -161,7 +171,7 @@ def _lines(g: Graph) -> list[str]:
             params = [k for k, p in e.params.items() if not _holds(p)]
             fixed = " ".join(f"{k}={e.params[k]!r}" for k in params if not callable(e.params[k]))
             out.append(f"{' '.join(map(atom, e.outs))} {e.prim} {' '.join(map(atom, e.ins))} {fixed}")
-            for inner in _graphs(e):
+            for inner in graphs_of(e):
                 walk(inner)
         out.append(" ".join(map(atom, h.outs)))
 
@@ -171,9 +181,3 @@ def _lines(g: Graph) -> list[str]:
 
 def _holds(p: Any) -> bool:
     return isinstance(p, Graph) or (isinstance(p, tuple) and any(isinstance(q, Graph) for q in p))
-
-
-def _graphs(e: Eqn) -> list[Graph]:
-    from .operations import graphs_of
-
-    return list(graphs_of(e))

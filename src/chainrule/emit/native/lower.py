@@ -13,7 +13,7 @@ from chainrule.ir.types import ArrayType
 from chainrule.prims import TABLE
 
 from .nodes import Access, Block, Buffer, Call, Map, Num, Operand, Reduce, contiguous, direct, packed, whole
-from .operations import INLINED, Survey, expanded, operation
+from .operations import INLINED, Survey, expanded, operation, promoted
 
 __all__ = ["LOWER", "Lowering", "lowered"]
 
@@ -75,6 +75,17 @@ class Lowering:
         if out.size:
             self.block.nodes.append(Map(out, op, tuple(ins), to))
         return whole(out)
+
+    def cast(self, x: Operand, to: str) -> Operand:
+        """`x` in another dtype."""
+        if x.dtype == to:
+            return x
+        if isinstance(x, Num):
+            return Num(np.asarray(x.value, x.dtype).astype(to)[()], to, x.shape)
+        op = "unsigned_astype" if x.dtype.startswith("uint") else "astype"
+        if x.dtype.startswith("float") and to.startswith("uint"):
+            x = self.map("astype", (x,), "int64", "int64")
+        return self.map(op, (x,), to, to)
 
     def copy(self, x: Operand) -> Access:
         """A contiguous copy, made outside a loop if it is the same in every step."""
@@ -157,7 +168,9 @@ class Lowering:
                 y = np.asarray(row.value(*[np.asarray(x.value, x.dtype) for x in ins if isinstance(x, Num)], **e.params), t.dtype)
             self.env[e.out] = Num(y[()], t.dtype.name, squeezed(t.shape))
             return
-        types = tuple([ArrayType(a.type.dtype, x.shape) for a, x in zip(e.ins, ins, strict=True)])
+        wide = promoted(e)
+        ins = [self.cast(x, a.dtype.name) for x, a in zip(ins, wide, strict=True)]
+        types = tuple([ArrayType(a.dtype, x.shape) for a, x in zip(wide, ins, strict=True)])
         op = operation(e.prim, types)
         if op is not None:
             self.env[e.out] = self.map(op, ins, t.dtype.name)

@@ -20,16 +20,7 @@ def _shape(e: Eqn) -> tuple[int, ...]:
 
 
 def _cast(low: Lowering, e: Eqn) -> None:
-    x, to = low.operand(e.ins[0]), np.dtype(e.params["dtype"]).name
-    if x.dtype == to:
-        low.env[e.out] = x
-    elif isinstance(x, Num):
-        low.env[e.out] = Num(np.asarray(x.value, x.dtype).astype(to)[()], to, x.shape)
-    else:
-        op = "unsigned_astype" if x.dtype.startswith("uint") else "astype"
-        if x.dtype.startswith("float") and to.startswith("uint"):
-            x = low.map("astype", (x,), "int64", "int64")
-        low.env[e.out] = low.map(op, (x,), to, to)
+    low.env[e.out] = low.cast(low.operand(e.ins[0]), np.dtype(e.params["dtype"]).name)
 
 
 def _spread(low: Lowering, e: Eqn) -> None:

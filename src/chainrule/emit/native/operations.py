@@ -86,6 +86,17 @@ LOWERED = frozenset(
 """Rows that are not elementwise and have a lowering."""
 
 
+def promoted(e: Eqn) -> tuple[ArrayType, ...]:
+    """Types of the operands as NumPy's loop has them: integers become the float that the result is."""
+    out = e.outs[0].type.dtype
+    return tuple(
+        [
+            ArrayType(out, a.type.shape) if out.kind == "f" and a.type.dtype.kind in "iub" and e.prim != "select" else a.type
+            for a in e.ins
+        ]
+    )
+
+
 def operation(prim: str, types: Sequence[ArrayType]) -> str | None:
     """The vector function of an elementwise row on these operands, if there is one."""
     kind = types[-1].dtype.kind
@@ -114,7 +125,8 @@ def why_numpy(e: Eqn) -> str | None:
         return None
     if not row.pointwise:
         return f"{e.prim} has no machine code"
-    if operation(e.prim, types) is not None or expanded(e.prim, types) is not None:
+    wide = promoted(e)
+    if operation(e.prim, wide) is not None or expanded(e.prim, wide) is not None:
         return None
     return f"{e.prim} has no vector function for {types[0].dtype}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .builder import I1, I8, Type, Val, select
+from .builder import I8, Type, Val
 from .math import FUNCTIONS
 
 __all__ = ["combine", "load", "load_strided", "memory_type", "neutral", "store", "store_strided", "tree"]
@@ -116,8 +116,9 @@ def only(op: str, v: Val, count: int | None) -> Val:
     """The first `count` lanes of v, the others neutral."""
     if count is None or not v.type.lanes or count >= v.type.lanes:
         return v
-    mask = v.f.mask(v.type.lanes, count)
-    return mask & v if op == "any" and v.type == I1.of(v.type.lanes) else select(mask, v, neutral(op, v))
+    # A shuffle, not a select: of `select(mask, x / y, 0)` with y = 0 in the lanes that are left out, LLVM 22 makes NaN.
+    lanes = v.type.lanes
+    return v.f.shuffle(v, neutral(op, v), [k if k < count else lanes + k for k in range(lanes)])
 
 
 def tree(op: str, parts: Sequence[Val]) -> Val:
