@@ -253,7 +253,8 @@ def nuclear(strength: float) -> Regularizer:
         strength: lambda, at least 0.
 
     Numerics:
-        Singular values below 10 eps times the greatest count as zero in the subgradient.
+        Singular values below 10 eps times the greatest count as zero in the subgradient.  `chainrule.grad` of the value gives
+        U V^T of all singular vectors there, a subgradient too.
 
     Source: Cai, Candès and Shen 2010, theorem 2.1; Watson 1992 for the subgradient.
     """

@@ -60,6 +60,13 @@ def test_subgradient_inequality_holds_at_kinks(r: Any, at: str, rng: np.random.G
         assert r(v) >= r(w) + np.sum(g * (v - w)) - 1e-12
 
 
+@pytest.mark.parametrize("r", NAMED)
+def test_the_subgradient_chosen_at_zero_is_zero(r: Any) -> None:
+    np.testing.assert_array_equal(r.subgradient(0 * W), 0)
+    if not r.name.startswith("nuclear"):  # there cr.grad chooses another one, U V^T of all singular vectors
+        np.testing.assert_array_equal(cr.grad(r)(0 * W), 0)
+
+
 @pytest.mark.parametrize("step", [0.3, 1.0, 100.0])
 @pytest.mark.parametrize("r", NAMED)
 def test_prox_satisfies_its_optimality_condition(r: Any, step: float, rng: np.random.Generator) -> None:
