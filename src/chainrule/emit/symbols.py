@@ -21,6 +21,7 @@ _GREEK = re.findall(
 GREEK = {**{g: rf"\{g}" for g in _GREEK}, "eps": r"\epsilon", "epsilon": r"\epsilon", "lam": r"\lambda"}
 _BEFORE = {"bar": r"\bar", "d": r"\dot"}
 _AFTER = {"hat": r"\hat", "bar": r"\bar", "tilde": r"\tilde", "dot": r"\dot", "star": None, "prime": None}
+_ACCENTED = re.compile(rf"([A-Za-z]|{'|'.join(_GREEK)})(hat|bar|tilde)(\d*)")
 _KNOWN = {
     math.pi: r"\pi", 2 * math.pi: r"2\pi", math.pi / 2: r"\frac{\pi}{2}", math.e: "e",
     math.log(2): r"\ln 2", math.log(10): r"\ln 10",
@@ -78,6 +79,9 @@ def symbol(name: str) -> Term:
         return inner._replace(base=f"{_BEFORE[parts[0]]}{{{inner.base}}}")
     if len(parts) > 1 and parts[0] == "grad":
         return Term(r"\nabla", sub=symbol("_".join(parts[1:])).text, symbol=True)
+    joined = _ACCENTED.fullmatch(parts[0]) if parts else None
+    if joined:  # xhat
+        parts[:1] = [joined[1] + joined[3], joined[2]]
     accents = [p for p in parts[1:] if _AFTER.get(p)]
     first, *digits = re.fullmatch(r"(.*?)(\d*)", parts[0] if parts else "x").groups()  # pyright: ignore[reportOptionalMemberAccess]
     base = _word(first or "x")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from chainrule.errors.base import ChainruleError, locate_by
 from chainrule.errors.derivatives import IntegerArgumentError, NonFiniteError, NonScalarError, NotDifferentiableError
+from chainrule.errors.formulas import FormulaError, NoFormulaError
 from chainrule.errors.frames import boundary
 from chainrule.errors.functions import UnknownFunctionError, UnknownMethodError, UnsupportedArgumentError
 from chainrule.errors.training import CheckpointError, DivergedError

@@ -83,12 +83,15 @@ def _position(w: Where) -> tuple[int, tuple[int, int]]:
 
 @lru_cache(maxsize=512)
 def _stored(code: CodeType) -> dict[int, str]:
-    """Offset of an instruction -> name its result is stored under by the very next instruction."""
+    """Offset of an instruction -> name its result is stored under by the very next instruction.
+
+    A frame that has called a Python function stands at the last of the call's cache entries, not at the call.
+    """
     found: dict[int, str] = {}
     before = None
     for i in dis.get_instructions(code):
         if before is not None and i.opname in _STORES:
-            found[before] = str(i.argval)
+            found.update(dict.fromkeys(range(before, i.offset, 2), str(i.argval)))
         if i.opname != "CACHE":
             before = i.offset
     return found

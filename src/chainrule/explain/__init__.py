@@ -1,0 +1,1 @@
+"""Derivations one can read, and the doctor for derivatives written by hand."""

@@ -1,0 +1,79 @@
+"""Identities between the factors of one product: inverses that cancel, exponentials over their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from chainrule.explain.sizes import ONE, Monomial
+from chainrule.explain.tensor import RULES, Apply, Bracket, Delta, Factor, Index, Op, Tensor
+
+
+def cancelled_inverse(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Sequence[Factor]] | None:
+    """A^-1 A = A A^-1 = I."""
+    for f in factors:
+        if not (isinstance(f.atom, Op) and f.atom.prim == "inv" and f.power == 1):
+            continue
+        inner = f.atom.args[0]
+        for g in factors:
+            if g is f or g.power != 1 or len(g.at) != 2:
+                continue
+            coef = _same_matrix(inner, g)
+            if coef is None:
+                continue
+            for a, b in ((0, 1), (1, 0)):
+                shared = f.at[a]
+                if g.at[b] is shared and shared not in own and f.at[b] is not g.at[a]:
+                    if sum(h.at.count(shared) for h in factors) == 2:
+                        rest = [h for h in factors if h is not f and h is not g]
+                        i, j = (f.at[b], g.at[a]) if a == 1 else (g.at[a], f.at[b])
+                        return coef, [*rest, Factor(Delta(f.atom.sizes), (i, j))]
+    return None
+
+
+def _same_matrix(inner: Tensor, g: Factor) -> Monomial | None:
+    """Is `g` the matrix `inner` (times a number)?"""
+    if isinstance(g.atom, Bracket):
+        return ONE if g.atom.inner.key == inner.key and g.atom.inner.rank == 2 else None
+    if len(inner.terms) == 1 and len(inner.terms[0].factors) == 1:
+        t = inner.terms[0]
+        h = t.factors[0]
+        if h.atom == g.atom and h.power == 1 and h.at == inner.free:
+            return ONE / t.coef
+    return None
+
+
+def softmax(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Sequence[Factor]] | None:
+    """exp(x_i) / sum_j exp(x_j)."""
+    for f in factors:
+        a = f.atom
+        if not (isinstance(a, Apply) and a.row == "exp") or f.power < 1 or len(set(f.at)) != len(f.at):
+            continue
+        for g in factors:
+            axes = _normaliser(g, a, f)
+            if axes is not None:
+                rest = [h for h in factors if h is not f and h is not g]
+                atom = Op("softmax", (("axes", axes),), a.args, a.sizes)
+                left = [Factor(a, f.at, f.power - 1), Factor(g.atom, g.at, g.power + 1), Factor(atom, f.at)]
+                return ONE, [*rest, *[h for h in left if h.power != 0]]
+    return None
+
+
+def _normaliser(g: Factor, a: Apply, f: Factor) -> tuple[int, ...] | None:
+    """The axes that `g`, a sum of `a` to the power -1 or below, is summed over."""
+    if not isinstance(g.atom, Bracket) or g.power > Fraction(-1):
+        return None
+    inner = g.atom.inner
+    if len(inner.terms) != 1 or len(inner.terms[0].factors) != 1 or not inner.terms[0].coef.one:
+        return None
+    h = inner.terms[0].factors[0]
+    if h.atom != a or h.power != 1:
+        return None
+    axes = tuple(k for k, i in enumerate(h.at) if i not in inner.free)
+    kept = [f.at[k] for k in range(len(f.at)) if k not in axes]
+    places = [h.at[k] for k in range(len(h.at)) if k not in axes]
+    at = dict(zip(inner.free, g.at, strict=True))
+    return axes if axes and [at.get(i) for i in places] == kept else None
+
+
+RULES += [cancelled_inverse, softmax]

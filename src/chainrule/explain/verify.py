@@ -1,0 +1,249 @@
+"""Nothing is printed that has not been checked: formulas against the program, and against witnesses that know no calculus.
+
+Three random instances of random unequal sizes; on each, every line is evaluated (the tree that is printed, not the program it
+came from) and compared with automatic differentiation, with difference quotients of the user's own function and, where the
+function is analytic, with the complex step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.explain.nodes import Call, Func, Node
+from chainrule.explain import numeric
+from chainrule.explain.problem import Problem
+from chainrule.explain.sizes import Sizes
+
+Data = list[Any]
+_ANALYTIC = frozenset("exp log sin cos tan sinh cosh tanh expm1 log1p exp2 log2 log10 erf arctan arcsinh pow sqrt".split())
+
+
+class VerificationError(AssertionError):
+    """A line of a derivation is not what it should be: a mistake of chainrule's own."""
+
+
+class Instance(NamedTuple):
+    """Sizes, and arrays of these sizes."""
+
+    sizes: dict[str, int]
+    arrays: Data
+
+
+class Report(NamedTuple):
+    """What was compared: instances, the largest relative differences, and which witnesses spoke."""
+
+    instances: list[dict[str, int]]
+    automatic: float
+    quotient: float | None
+    complex_step: float | None
+    seed: int
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return rng.normal(size=shape)
+
+
+def _unit(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return rng.uniform(0.15, 0.85, size=shape)
+
+
+def _probabilities(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    x = rng.uniform(0.2, 1.0, size=shape)
+    return x / x.sum(-1, keepdims=True) if shape else x
+
+
+def _definite(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    if len(shape) == 2 and shape[0] == shape[1]:
+        a = rng.normal(size=shape)
+        return a @ a.T / shape[0] + np.eye(shape[0])
+    return rng.uniform(0.5, 1.5, size=shape)
+
+
+def _above_one(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return rng.uniform(1.1, 2.5, size=shape)
+
+
+_KINDS: tuple[Callable[..., Any], ...] = (_normal, _unit, _definite, _probabilities, _above_one)
+
+
+def instances(p: Problem, count: int = 3, seed: int = 0) -> list[Instance]:
+    """Random arguments at random unequal sizes where the function is finite."""
+    rng = np.random.default_rng(seed)
+    out: list[Instance] = []
+    names = p.sizes
+    for _ in range(count):
+        values = rng.permutation(np.arange(2, 4 + max(len(names), 3)))
+        sizes = {n: int(v) for n, v in zip(names, values, strict=False)}
+        out.append(Instance(sizes, arguments(p, sizes, rng)))
+    return out
+
+
+def arguments(p: Problem, sizes: Sizes, rng: np.random.Generator) -> Data:
+    """Random arrays where the function is finite: around 0 if it is, else positive, else definite matrices."""
+    tried: Data = []
+    for kind in _KINDS:
+        tried = [_array(p, k, sizes, rng, kind) for k in range(len(p.names))]
+        if _finite(p, tried, sizes):
+            return tried
+    return tried
+
+
+def _array(p: Problem, k: int, sizes: Sizes, rng: np.random.Generator, kind: Callable[..., Any]) -> Any:
+    shape, dtype = p.shape(k, sizes), p.dtypes[k]
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    if dtype.kind in "iu":
+        top = int(np.max(p.example[k])) + 1 if p.example is not None and p.example[k].size else 2
+        return rng.integers(0, max(top, 1), shape).astype(dtype)
+    return np.asarray(kind(rng, shape), np.float64)
+
+
+def _finite(p: Problem, xs: Data, sizes: Sizes) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            return bool(np.all(np.isfinite(p.call(xs, sizes))))
+    except (np.linalg.LinAlgError, ValueError, FloatingPointError):
+        return False
+
+
+# --- comparing ------------------------------------------------------------------------------------------------------------------
+
+
+def difference(a: Any, b: Any) -> float:
+    """The greatest difference relative to the size of the whole."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape:
+        return np.inf
+    if not a.size:
+        return 0.0
+    scale = max(float(np.max(np.abs(b))), float(np.max(np.abs(a))), 1e-12)
+    gap = float(np.max(np.abs(a - b))) / scale
+    return gap if np.isfinite(gap) else np.inf
+
+
+TOLERANCE = 1e-8
+"""Two ways to round the same formula differ by less, on random data that no matrix of is singular."""
+
+
+def against_quotients(p: Problem, at: Instance, k: int, gradient: Any, rng: np.random.Generator) -> float | None:
+    """How far the derivative along a random direction is from the difference quotient, in units of what can be told apart.
+
+    None where the quotient says nothing (a kink nearby, too much noise).
+    """
+    x = at.arrays[k]
+    v = rng.normal(size=np.shape(x))
+    v = v / max(float(np.max(np.abs(v))), 1e-300)
+    step = 0.05 * (float(np.max(np.abs(x))) or 1.0) / (1 + np.size(x)) ** 0.5
+
+    def along(t: float) -> Any:
+        xs = list(at.arrays)
+        xs[k] = x + t * step * v
+        with np.errstate(all="ignore"):
+            return p.call(xs, at.sizes)
+
+    try:
+        q = numeric.along(along)
+    except (np.linalg.LinAlgError, ValueError):
+        return None
+    told = np.tensordot(np.asarray(gradient), v * step, np.ndim(v)) if np.ndim(v) else np.asarray(gradient) * v * step
+    scale = max(float(np.max(np.abs(told), initial=0.0)), float(np.max(np.abs(q.value), initial=0.0)), 1e-12)
+    if not np.isfinite(q.error) or q.error > 1e-4 * scale:
+        return None
+    return float(np.max(np.abs(told - q.value), initial=0.0)) / (scale * 1e-6 + 100 * q.error)
+
+
+def analytic(x: Node) -> bool:
+    """Is the formula analytic in its arguments, with functions that take complex numbers?"""
+    if isinstance(x, Func) and x.row not in _ANALYTIC:
+        return False
+    if isinstance(x, Call) and x.prim not in ("inv", "solve", "reshape", "det"):
+        return False
+    return all(analytic(c) for c in x.children)
+
+
+def against_complex_step(
+    run: Callable[[Sequence[Any], Sizes], Any], at: Instance, k: int, gradient: Any, rng: np.random.Generator
+) -> float:
+    """Relative distance of the derivative along a random direction from that of the complex step."""
+    x = at.arrays[k]
+    v = rng.normal(size=np.shape(x))
+
+    def along(z: complex) -> Any:
+        xs = list(at.arrays)
+        xs[k] = x + z * v
+        return run(xs, at.sizes)
+
+    told = np.tensordot(np.asarray(gradient), v, np.ndim(v)) if np.ndim(v) else np.asarray(gradient) * v
+    return difference(told, numeric.imaginary(along))
+
+
+
+
+def verified(d: Any, seed: int = 20_240) -> Report:
+    """Compare every line of a derivation; raise if one is wrong."""
+    from chainrule.calculus import grad, hessian, jacobian
+
+    p: Problem = d.problem
+    rng = np.random.default_rng(seed)
+    make: Any = hessian if d.order == 2 else grad if d.scalar else jacobian
+    worst, told, stepped = 0.0, list[float](), list[float]()
+    at = instances(p, 3 if p.sizes or any(p.shapes) else 3, seed)
+    for inst in at:
+        env = environment(d, inst)
+        worst = max(worst, _line(p.call(inst.arrays, inst.sizes), d.value, env, inst, "the value"))
+        for k, g in zip(p.wrt, d.gradients, strict=True):
+            truth = np.asarray(make(lambda *xs, s=inst.sizes: p.call(xs, s), k)(*inst.arrays))
+            truth = truth.T if d.layout == "numerator" and d.scalar and d.order == 1 else truth
+            name = f"the derivative with respect to {p.names[k]}"
+            worst = max(worst, _line(truth, g, env, inst, name))
+            if d.order == 1:
+                out = g.full(env, inst.sizes)
+                out = out.T if d.layout == "numerator" and d.scalar else out
+                q = against_quotients(p, inst, k, out, rng)
+                if q is not None:
+                    if q > 1:
+                        raise VerificationError(f"{name} is not what difference quotients say, at sizes {inst.sizes}")
+                    told.append(q)
+                stepped += _stepped(d, inst, k, out, rng)
+    return Report([i.sizes for i in at], worst, max(told, default=None), max(stepped, default=None), seed)
+
+
+def environment(d: Any, inst: Instance) -> dict[str, Any]:
+    """Arguments and named parts, by name."""
+    env = dict(zip(d.problem.names, inst.arrays, strict=True))
+    with np.errstate(all="ignore"):
+        for name, x in d.definitions:
+            env[name] = x.full(env, inst.sizes)
+    return env
+
+
+def _line(truth: Any, x: Node, env: dict[str, Any], inst: Instance, what: str) -> float:
+    with np.errstate(all="ignore"):
+        found = x.full(env, inst.sizes)
+    if not np.all(np.isfinite(truth)):
+        return 0.0  # no point of the domain was found: the quotients decide
+    gap = difference(found, truth)
+    if not gap < TOLERANCE:
+        raise VerificationError(f"the formula for {what} is off by {gap:.1e} at sizes {inst.sizes}")
+    return gap
+
+
+def _stepped(d: Any, inst: Instance, k: int, gradient: Any, rng: np.random.Generator) -> list[float]:
+    trees = [x for _, x in d.definitions] + [d.value]
+    if not all(map(analytic, trees)):
+        return []
+
+    def run(xs: Sequence[Any], sizes: Sizes) -> Any:
+        env = dict(zip(d.problem.names, xs, strict=True))
+        for name, x in d.definitions:
+            env[name] = x.full(env, sizes)
+        return d.value.full(env, sizes)
+
+    with np.errstate(all="ignore"):
+        gap = against_complex_step(run, inst, k, gradient, rng)
+    if not gap < TOLERANCE:
+        raise VerificationError(f"the derivative with respect to {d.problem.names[k]} is not what the complex step says")
+    return [gap]
