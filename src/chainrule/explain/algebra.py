@@ -142,6 +142,9 @@ def _taken_out(x: Tensor, a: int, shared: Sequence[Factor]) -> Tensor | None:
     letters = list(dict.fromkeys([*[i for f in shared for i in f.at], *x.free]))
     if x.rank <= 2 and sum(any(i in t.indices for t in inside) for i in letters) > 2:
         return None  # no matrix would stand in the brackets
+    used = [i for i in letters if any(i in t.indices for t in inside)]
+    if x.rank == 1 and len(used) == 2 and not all(any(set(f.at) == set(used) for f in t.factors) for t in inside):
+        return None  # outer products stay apart: (u v^T + w z^T) x is harder to read than u (v^T x) + w (z^T x)
     inner = factored(tn.tensor(tuple(letters), inside))
     if inner.zero:
         return tn.tensor(x.free, [*outside[:place], *outside[place + 1 :]])

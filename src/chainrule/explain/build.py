@@ -90,7 +90,8 @@ def _attempt(p: Problem, graphs: Sequence[Graph], at: Sequence[Sizes], order: in
     targets = [_in_order(best(t)) for t in targets]
     definitions: list[Definition] = [(k, best(v)) for k, v in {**known, **held}.items()]
     if hold:
-        n = _with_held(targets, value, definitions, [*p.names, *p.sizes])
+        others = [(k, d) for k, d in user if k not in held]
+        n = _with_held(targets, value, definitions, others, [*p.names, *p.sizes])
     else:
         n = named(targets, value, user, [*p.names, *p.sizes])
     return Formulas(n.definitions, n.value, n.targets, notes)
@@ -101,8 +102,13 @@ def _in_order(x: Tensor) -> Tensor:
     return Tensor(x.free, x.terms[::-1])
 
 
-def _with_held(targets: list[Tensor], value: Tensor, held: list[Definition], taken: Sequence[str]) -> Named:
-    n = named(targets, value, [], [*taken, *[k for k, _ in held]])
+def _with_held(
+    targets: list[Tensor], value: Tensor, held: list[Definition], user: list[Definition], taken: Sequence[str]
+) -> Named:
+    count = len(targets)
+    n = named([*targets, *[d for _, d in held]], value, user, [*taken, *[k for k, _ in held]])
+    held = [(k, d) for (k, _), d in zip(held, n.targets[count:], strict=True)]
+    n.targets = n.targets[:count]
     from chainrule.explain.naming import needed_by
 
     every = [*held, *n.definitions]
@@ -184,13 +190,13 @@ def _derivatives(
         targets, notes = list[Tensor](), list[str]()
         for k in p.wrt:
             firsts = [_gradient_graph(stable(g), k) for g in graphs]
-            found, more = _jacobian(firsts, at, inputs, k)
+            found, more = jacobian(firsts, at, inputs, k)
             targets.append(found)
             notes += more
         return targets, notes
     ready = [stable(g) for g in graphs]
     if not scalar:
-        pairs = [_jacobian(ready, at, inputs, k) for k in p.wrt]
+        pairs = [jacobian(ready, at, inputs, k) for k in p.wrt]
         return [t for t, _ in pairs], [n for _, ns in pairs for n in ns]
     backs = [tidy(vjp(g, p.wrt)) for g in ready]
     reader = Reader(backs, at, [*inputs, tn.number(ONE)])
@@ -248,7 +254,7 @@ def _gradient_graph(g: Graph, k: int) -> Graph:
         return tidy(b.finish(inline(b, both, [*xs, one])[1:]))
 
 
-def _jacobian(graphs: Sequence[Graph], at: Sequence[Sizes], inputs: list[Tensor], k: int) -> tuple[Tensor, list[str]]:
+def jacobian(graphs: Sequence[Graph], at: Sequence[Sizes], inputs: list[Tensor], k: int) -> tuple[Tensor, list[str]]:
     """Axes of the result first, then those of the argument."""
     backs: list[Graph] = []
     for g in graphs:

@@ -24,13 +24,27 @@ class _NoMatrixError(Exception):
 
 
 def lower(x: Tensor) -> Node:
-    """An expression as a tree."""
+    """An expression as a tree; a number everywhere is that many times the vector (or matrix) of ones."""
+    y = _lowered(x)
+    if y.rank or not 1 <= x.rank <= 2 or (isinstance(y, nd.Num) and y.m.number == 0):
+        return y
+    sizes = tuple(i.size for i in x.free)
+    ones = nd.Ones(sizes[:1])
+    body = ones if len(sizes) == 1 else outer(ones, nd.Ones(sizes[1:]))
+    if isinstance(y, nd.Num):
+        return scaled(y.m, (), (), body, sizes)
+    if isinstance(y, nd.Scaled) and y.body is None:
+        return scaled(y.m, y.top, y.bottom, body, sizes)
+    return scaled(ONE, (y,), (), body, sizes)
+
+
+def _lowered(x: Tensor) -> Node:
     sizes = tuple(i.size for i in x.free)
     if not x.terms:
         return nd.Scaled(sizes, Monomial(Fraction(0)), (), (), None) if sizes else nd.Num((), Monomial(Fraction(0)))
     m, y = shared_content(x)
     if not m.one:
-        body = lower(y)
+        body = _lowered(y)
         if isinstance(body, nd.Scaled):
             return scaled(m * body.m, body.top, body.bottom, body.body, sizes)
         return scaled(m, (), (), body, sizes) if sizes else scaled(m, (body,), (), None, ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chainrule.explain import tensor as tn
 from chainrule.explain.algebra import common, match
@@ -27,6 +27,8 @@ class Named:
     definitions: list[Definition]
     targets: list[Tensor]
     value: Tensor
+    letters: set[str] = field(default_factory=set[str])
+    """Names that were made up here."""
 
 
 def leaves(x: Tensor) -> float:
@@ -116,6 +118,7 @@ def _by(a: Atom, key: str, leaf: Leaf) -> Tensor:
 
 def named(targets: Sequence[Tensor], value: Tensor, user: Sequence[Definition], taken: Iterable[str]) -> Named:
     """Give names to what the user named and to what occurs twice."""
+    taken = set(taken)
     used = set(taken)
     n = Named([], list(targets), value)
     pending = list(user)
@@ -134,8 +137,7 @@ def named(targets: Sequence[Tensor], value: Tensor, user: Sequence[Definition], 
             break
         pick += 1
         _define(n, _letter(found, n, used), found, [])
-    _renumber(n, used)
-    n.definitions = _needed(n)
+    _renumber(n, taken, {k for k, _ in user})
     return n
 
 
@@ -236,9 +238,10 @@ def _letter(x: Tensor, n: Named, used: set[str]) -> str:
     if x.rank == 0 and base == "r":
         base = "s"
     base = base.upper() if x.rank == 2 else base
-    if base in used and f"{base}_1" not in used and not any(m == base for m, _ in n.definitions):
+    if base in used and base not in n.letters:
         spare = [c.upper() if x.rank == 2 else c for c in _SPARE]
         base = next((c for c in spare if c not in used), base)
+    n.letters.add(base)
     return _unique(base, used)
 
 
@@ -251,13 +254,23 @@ def _unique(name: str, used: set[str]) -> str:
     return out
 
 
-def _renumber(n: Named, used: Container[str]) -> None:
+def _renumber(n: Named, taken: Container[str], given: Container[str]) -> None:
     """a, a_2, a_3 as a_1, a_2, a_3; backward values, which come last layer first, the other way round."""
+    n.definitions = _needed(n)
     names = [m for m, _ in n.definitions]
-    for m in [m for m in names if f"{m}_2" in names and f"{m}_1" not in used]:
-        group = [m, *[k for k in names if k.startswith(f"{m}_") and k[len(m) + 1 :].isdigit()]]
-        group.sort(key=lambda k, m=m: int(k[len(m) + 1 :] or 1), reverse=m == "delta")
-        new = {k: f"{m}_{j}" for j, k in enumerate(group, 1)}
+    groups: dict[str, list[str]] = {}
+    for m in names:
+        base, _, k = m.rpartition("_")
+        groups.setdefault(base if base and k.isdigit() and m not in given else m, []).append(m)
+    for base, group in groups.items():
+        if len(group) > 1 and base in given:
+            continue  # the user's own a, and another
+        if base == "delta":
+            group = group[::-1]
+        wanted = [f"{base}_{j}" for j in range(1, len(group) + 1)] if len(group) > 1 else [base]
+        if any(w in taken or (w in names and w not in group) for w in wanted):
+            continue
+        new = dict(zip(group, wanted, strict=True))
 
         def by(a: Atom, new: dict[str, str] = new) -> Tensor | None:
             return tn.leaf_tensor(Leaf(new[a.name], a.sizes)) if isinstance(a, Leaf) and a.name in new else None

@@ -45,6 +45,7 @@ class Printer:
         self.sizes = sizes
         self.used: set[str] = set()
         self.helpers: dict[str, str] = {}
+        self.constants: list[tuple[str, Any]] = []
 
     def full(self, x: Node) -> ast.expr:
         """The value at its full shape."""
@@ -113,6 +114,15 @@ def quotient(top: Sequence[ast.expr], bottom: Sequence[ast.expr]) -> ast.expr:
     return s.fill("{0} / {1}", out, _times(bottom)) if bottom else out
 
 
+def negative(x: ast.expr) -> ast.expr:
+    """``-a * b`` rather than ``-(a * b)``."""
+    if isinstance(x, ast.BinOp) and isinstance(x.op, ast.Mult | ast.Div | ast.MatMult):
+        return ast.BinOp(negative(x.left), x.op, x.right)
+    if isinstance(x, ast.Constant) and isinstance(x.value, int | float):
+        return ast.Constant(-x.value)
+    return s.fill("-{0}", x)
+
+
 def _times(xs: Sequence[ast.expr]) -> ast.expr:
     out = xs[0]
     for x in xs[1:]:
@@ -128,7 +138,12 @@ def _name(p: Printer, x: Any) -> Code:
 
 
 def _literal(p: Printer, x: Any) -> Code:
-    return Code(s.array(x.value), every(x))
+    if x.value.size <= 8:
+        return Code(s.array(x.value), every(x))
+    name = next((k for k, y in p.constants if y is x.value), f"C{len(p.constants) + 1}")
+    if all(k != name for k, _ in p.constants):
+        p.constants.append((name, x.value))
+    return Code(s.name(name), every(x))
 
 
 def _num(p: Printer, x: Any) -> Code:
@@ -142,7 +157,7 @@ def _total(p: Printer, x: Any) -> Code:
         c = p.loose(part)
         axes |= c.axes
         if out is None:
-            out = c.node if sign > 0 else s.fill("-{0}", c.node)
+            out = c.node if sign > 0 else negative(c.node)
         else:
             out = s.fill("{0} + {1}" if sign > 0 else "{0} - {1}", out, c.node)
     assert out is not None
@@ -152,6 +167,9 @@ def _total(p: Printer, x: Any) -> Code:
 def _scaled(p: Printer, x: Any) -> Code:
     if x.m.number == 0:
         return Code(s.fill("0.0"), NONE)
+    if x.m.number < 0:
+        c = _scaled(p, nd.Scaled(x.sizes, -x.m, x.top, x.bottom, x.body))
+        return Code(negative(c.node), c.axes)
     top, bottom = p.split(x.m)
     top += [p.full(f) for f in x.top]
     bottom += [p.full(f) for f in x.bottom]
@@ -376,18 +394,21 @@ def _product(p: Printer, fs: list[Node], x: Node) -> Code:
     start = 1
     if acc is None:
         assert isinstance(fs[0], nd.Diag)
-        acc = s.fill("{0}[:, None] * {1}", p.full(fs[0].x), _solved(p, fs[1]))
+        acc = s.fill("{0}[:, None] * {1}", p.full(fs[0].x), p.full(fs[1]))
         start = 2
     elif _inverse(fs[0]) is not None:
         acc = s.fill("np.linalg.solve({0}, {1})", _inverse_of(p, fs[0]), _product(p, fs[1:], nd.Chain((fs[1].sizes[0], x.sizes[1]), tuple(fs[1:]))).node if len(fs) > 2 else p.full(fs[1]))
         return Code(acc, every(x))
     for f in fs[start:]:
-        acc = s.fill("{0} * {1}", acc, p.full(f.x)) if isinstance(f, nd.Diag) else s.fill("{0} @ {1}", acc, p.full(f))
+        acc = _times_diagonal(p, acc, f.x) if isinstance(f, nd.Diag) else s.fill("{0} @ {1}", acc, p.full(f))
     return Code(acc, every(x))
 
 
-def _solved(p: Printer, f: Node) -> ast.expr:
-    return p.full(f)
+def _times_diagonal(p: Printer, acc: ast.expr, d: Node) -> ast.expr:
+    """Columns times the elements of a vector."""
+    if isinstance(d, nd.Had) and not d.top:
+        return s.fill("{0} / {1}", acc, _times([p.loose(f).node for f in d.bottom]))
+    return s.fill("{0} * {1}", acc, p.full(d))
 
 
 def _inverse(f: Node) -> Node | None:
@@ -419,7 +440,9 @@ def _outer(p: Printer, left: list[Node], right: list[Node], x: Node) -> Code:
 def _columns(p: Printer, fs: list[Node]) -> ast.expr:
     """Matrices times a column, from the right."""
     if isinstance(fs[-1], nd.Ones) and len(fs) > 1 and not isinstance(fs[-2], nd.Diag):
-        acc, rest = _summed(p.full(fs[-2]), "axis=1"), fs[:-2]
+        m = fs[-2]
+        acc = _summed(p.full(m.x), "axis=0") if isinstance(m, nd.Turn) else _summed(p.full(m), "axis=1")
+        rest = fs[:-2]
     elif isinstance(fs[-1], nd.Ones) and len(fs) > 1:
         assert isinstance(fs[-2], nd.Diag)
         acc, rest = p.full(fs[-2].x), fs[:-2]
@@ -440,7 +463,9 @@ def _rows(p: Printer, fs: list[Node]) -> ast.expr:
     first = fs[0]
     assert isinstance(first, nd.Turn)
     if isinstance(first.x, nd.Ones) and len(fs) > 1 and not isinstance(fs[1], nd.Diag):
-        acc, rest = _summed(p.full(fs[1]), "axis=0"), fs[2:]
+        m = fs[1]
+        acc = _summed(p.full(m.x), "axis=1") if isinstance(m, nd.Turn) else _summed(p.full(m), "axis=0")
+        rest = fs[2:]
     else:
         acc, rest = p.full(first.x), fs[1:]
     for f in rest:
