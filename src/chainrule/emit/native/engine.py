@@ -88,6 +88,13 @@ class Native:
             return self._again(args)
         return (out,) if self.single else out
 
+    def explain(self) -> str:
+        """The schedule, with what it moves and computes."""
+        from .report import report
+
+        p = plan(lowered(self.graph, self.survey))
+        return report(p, self.program.arena, [why for _, why in self.survey.calls], shared().threads, self.cached)
+
     def _again(self, args: Sequence[Any]) -> Sequence[Array]:
         """NumPy, to raise the error that the machine code met."""
         self.pending.clear()

@@ -16,7 +16,7 @@ from .nodes import Access, Block, Buffer, Contract, Node, Scan, While, inner_blo
 __all__ = ["Plan", "plan", "product"]
 
 ALIGN = 64
-_PACK_FROM = 1 << 19  # bytes of B from which a product copies it strip by strip
+_PACK_FROM = 1 << 24  # bytes of B from which a product copies it strip by strip
 
 
 @dataclass

@@ -133,17 +133,19 @@ class Writer:
         def matrix(at: list[Val]) -> None:
             room = p.scratch.get((g.index, "packed"))
             if room is None:
-                gemm.emit(self.f, self.target, product(n), *at)
+                gemm.emit(self.f, self.target, product(n), at[0], at[1], at[2])
             else:
-                gemm.emit_packed(self.f, self.target, product(n), *at, self.at(room))
+                gemm.emit_packed(self.f, self.target, product(n), at[0], at[1], at[2], self.at(room))
 
         def axis(k: int, at: list[Val]) -> None:
             if k == len(batch):
                 matrix(at)
                 return
-            self.f.loop(
-                0, batch[k], 1, lambda i, _: axis(k + 1, [self.step(x, i, s[k], t) for x, s in zip(at, strides, strict=True)])
-            )
+
+            def one(i: Val, _: list[Val]) -> None:
+                axis(k + 1, [self.step(x, i, s[k], t) for x, s in zip(at, strides, strict=True)])
+
+            self.f.loop(0, batch[k], 1, one)
 
         axis(0, [a, b, self.pointer(n.out)])
 
