@@ -15,13 +15,26 @@ from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
     from chainrule import analysis, distributions, estimators, integrals, losses, nn, optim, regularizers  # noqa: F401
-    from chainrule.integrals import integrate
+    from chainrule.explain.check import Check, Diagnosis, check
+    from chainrule.explain.derive import Derivation, derive
+    from chainrule.integrals import expectation, integrate
     from chainrule.optim.minimize import minimize
+    from chainrule.testing.loss import check_loss
+    from chainrule.testing.optimizer import check_optimizer
     from chainrule.train import EarlyStopping, fit
 
 __version__ = "0.1.0"
 
 _LATER = {
+    "expectation": "chainrule.integrals:expectation",
+    "Check": "chainrule.explain.check:Check",
+    "Derivation": "chainrule.explain.derive:Derivation",
+    "derive": "chainrule.explain.derive:derive",
+    "Diagnosis": "chainrule.explain.check:Diagnosis",
+    "check": "chainrule.explain.check:check",
+    "check_loss": "chainrule.testing.loss:check_loss",
+    "check_optimizer": "chainrule.testing.optimizer:check_optimizer",
+    "testing": "chainrule.testing",
     "integrals": "chainrule.integrals",
     "integrate": "chainrule.integrals:integrate",
     "distributions": "chainrule.distributions",
@@ -53,8 +66,9 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "EarlyStopping", "Graph", "analysis", "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "distributions",
-    "errors", "fit", "fori_loop", "grad", "hessian", "hvp", "integrals", "integrate", "jacobian", "jit", "jvp", "linearize",
-    "losses", "minimize", "nn", "optim", "random", "regularizers", "scan", "special", "stop_gradient", "trace",
+    "Check", "Derivation", "Diagnosis", "EarlyStopping", "Graph", "analysis", "check", "check_loss", "check_optimizer",
+    "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "derive", "distributions", "errors", "expectation",
+    "fit", "fori_loop", "grad", "hessian", "hvp", "integrals", "integrate", "jacobian", "jit", "jvp", "linearize", "losses",
+    "minimize", "nn", "optim", "random", "regularizers", "scan", "special", "stop_gradient", "testing", "trace",
     "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip

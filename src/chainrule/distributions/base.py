@@ -12,7 +12,6 @@ import numpy as np
 from chainrule import errors, random
 from chainrule.build.tree import flatten
 from chainrule.build.value import Value
-from chainrule.flow import custom_jvp
 
 Shape = tuple[int, ...]
 
@@ -58,23 +57,6 @@ def together(*xs: Any) -> Shape:
         return np.broadcast_shapes(*shapes)
     except ValueError:
         raise errors.ShapeError(f"parameters of shapes {', '.join(map(str, shapes))} do not broadcast") from None
-
-
-def undifferentiated(x: Any, what: str) -> Any:
-    """`x`, through which no derivative can be taken: asking for one is an error, for zero would be wrong."""
-    return _blocked(what)(x) if isinstance(x, Value) else x
-
-
-def _blocked(what: str) -> Callable[[Any], Any]:
-    def rule(primals: Any, tangents: Any) -> Any:
-        raise errors.NotDifferentiableError(
-            f"A sample of {what} jumps as this parameter changes, so it has no derivative with respect to it.",
-            'Take cr.expectation(..., gradient="score") or method="exact"; cr.stop_gradient(d).sample(key) is constant.',
-        )
-
-    f = custom_jvp(lambda x: x)
-    f.defjvp(rule)
-    return f
 
 
 # --- distributions ----------------------------------------------------------------------------------------------------------
@@ -180,7 +162,11 @@ class Drawn(Distribution):
         """
 
     def sample(self, key: Any, shape: int | Sequence[int] = ()) -> Any:
-        """Independent draws, of shape (*shape, *self.shape); a function of the parameters that can be differentiated."""
+        """Independent draws, of shape (*shape, *self.shape).
+
+        A draw of numbers is a function of the parameters that can be differentiated.  A discrete draw jumps: with the key held
+        fixed its derivative is 0 almost everywhere, which says nothing about expectations (`cr.expectation` has what does).
+        """
         lead = (shape,) if isinstance(shape, int) else tuple(shape)
         grain = np.finfo(self.dtype).eps / 2  # uniform numbers are multiples of twice this: the middle keeps clear of 0 and 1
         return self.from_uniform(random.uniform(key, (*lead, *self.units), dtype=self.dtype) + self.dtype.type(grain))

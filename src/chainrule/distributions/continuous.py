@@ -14,6 +14,8 @@ from chainrule.flow import stop_gradient
 
 special: Any = scipy_special
 _LOG_2PI = float(np.log(2 * np.pi))
+_FAR = 38.0
+"""Where the standard normal density underflows."""
 _TAIL = 1e-17
 """Probability left out at each end of the coordinates of gamma and beta numbers."""
 
@@ -64,8 +66,8 @@ class Normal(Continuous):
         return self.mean + self.std * special.ndtri(u)
 
     def bounds(self) -> tuple[Any, Any]:
-        """The whole line."""
-        return np.full(self.coordinates, -np.inf), np.full(self.coordinates, np.inf)
+        """All of the line where the density is not 0 in double precision."""
+        return np.full(self.coordinates, -_FAR), np.full(self.coordinates, _FAR)
 
     def point(self, z: Any) -> Any:
         """Standard coordinates."""
@@ -189,19 +191,18 @@ class Gamma(Spread, Continuous):
         return special.gammaincinv(self.concentration + np.zeros_like(u), u) / self.rate
 
     def bounds(self) -> tuple[Any, Any]:
-        """Logarithms of the extreme quantiles."""
+        """Where the extreme quantiles are."""
         low, high = _log_gamma_quantiles(stop_gradient(_flat(self.concentration, self.shape)))
-        rate = np.log(stop_gradient(_flat(self.rate, self.shape)))
-        return low - rate, high - rate
+        return np.where(low < 0, -np.log1p(np.maximum(-low, 0.0)), low), high + np.exp(-high)
 
     def point(self, z: Any) -> Any:
-        """The logarithm is the coordinate."""
-        return np.reshape(np.exp(z), self.shape)
+        """ln(rate x) = z - e^(-z): both tails of the density then vanish doubly exponentially."""
+        return np.reshape(np.exp(z - np.exp(-z)), self.shape) / self.rate
 
     def weight(self, z: Any) -> Any:
-        """x p(x), in logarithms so that neither factor overflows."""
-        a, rate = _flat(self.concentration, self.shape), _flat(self.rate, self.shape)
-        return np.exp(a * (z + np.log(rate)) - rate * np.exp(z) - special.gammaln(a))
+        """The density of z, in logarithms so that no factor overflows."""
+        a, log_x = _flat(self.concentration, self.shape), z - np.exp(-z)
+        return np.exp(a * log_x - np.exp(log_x) - special.gammaln(a)) * (1 + np.exp(-z))
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,19 +252,21 @@ class Beta(Spread, Continuous):
         return special.expit(_log_gamma_sample(self.a, u[0], u[1]) - _log_gamma_sample(self.b, u[2], u[3]))
 
     def bounds(self) -> tuple[Any, Any]:
-        """Log-odds of extreme gamma numbers."""
+        """Where the log-odds of extreme gamma numbers are."""
         la, ha = _log_gamma_quantiles(stop_gradient(_flat(self.a, self.shape)))
         lb, hb = _log_gamma_quantiles(stop_gradient(_flat(self.b, self.shape)))
-        return la - hb, ha - lb
+        return np.arcsinh((la - hb) / np.pi), np.arcsinh((ha - lb) / np.pi)
 
     def point(self, z: Any) -> Any:
-        """The log-odds are the coordinate."""
-        return np.reshape(special.expit(z), self.shape)
+        """Log-odds pi sinh(z): both tails of the density then vanish doubly exponentially."""
+        return np.reshape(special.expit(np.pi * np.sinh(z)), self.shape)
 
     def weight(self, z: Any) -> Any:
-        """x (1 - x) p(x)."""
+        """The density of z, in logarithms so that no factor overflows."""
         a, b = _flat(self.a, self.shape), _flat(self.b, self.shape)
-        return np.exp(a * special.log_expit(z) + b * special.log_expit(-z) - special.betaln(a, b))
+        odds = np.pi * np.sinh(z)
+        log_p = a * special.log_expit(odds) + b * special.log_expit(-odds) - special.betaln(a, b)
+        return np.exp(log_p) * np.pi * np.cosh(z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,8 +317,8 @@ class MultivariateNormal(Spread, Continuous):
         return self.mean + np.matmul(special.ndtri(u), np.transpose(self.factor))
 
     def bounds(self) -> tuple[Any, Any]:
-        """The whole space."""
-        return np.full(self.coordinates, -np.inf), np.full(self.coordinates, np.inf)
+        """All of the space where the density is not 0 in double precision."""
+        return np.full(self.coordinates, -_FAR), np.full(self.coordinates, _FAR)
 
     def point(self, z: Any) -> Any:
         """Standard coordinates."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import errors, random
-from chainrule.distributions.base import Distribution, Shape, Spread, parameter, require, undifferentiated
+from chainrule.distributions.base import Distribution, Shape, Spread, parameter, require
 from chainrule.special import logsumexp
 
 
@@ -59,10 +59,14 @@ class Mixture(Spread):
         )
 
     def sample(self, key: Any, shape: int | Sequence[int] = ()) -> Any:
-        """Independent draws; a function of the parameters of the parts, with no derivative with respect to the weights."""
+        """Independent draws.
+
+        They move with the parameters of the parts, and jump with the weights: that derivative is 0 almost everywhere, and is not
+        the one of an expectation (`cr.expectation` has that).
+        """
         lead = (shape,) if isinstance(shape, int) else tuple(shape)
         chooser, *keys = random.split(key, len(self.parts) + 1)
-        total = np.cumsum(undifferentiated(self.weights, "a mixture"))
+        total = np.cumsum(self.weights)
         which = np.sum(np.greater_equal(random.uniform(chooser, (*lead, 1)), total[:-1]), -1)
         which = np.reshape(which, (*lead, *[1] * len(self.event_shape)))
         draws = [d.sample(k, lead) for d, k in zip(self.parts, keys, strict=True)]
