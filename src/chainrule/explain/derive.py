@@ -143,6 +143,8 @@ class Derivation:
         text = self.latex + self.value_latex
         if r"\odot" in text or r"\oslash" in text:
             out.append("⊙ and ⊘ multiply and divide element by element")
+        if any(_elementwise(x) for x in [self.value, *self.gradients, *[x for _, x in self.definitions]]):
+            out.append("functions act element by element")
         if r"\mathbf{1}" in text:
             out.append("𝟏 is the vector (or matrix) of ones")
         if r"\left[" in text and any(c in text for c in (" > ", " < ", r"\le ", r"\ge ")):
@@ -239,6 +241,11 @@ class Derivation:
         from chainrule.explain.html import fragment
 
         return fragment(self)
+
+
+def _elementwise(x: Node) -> bool:
+    """Is a function applied to an array?"""
+    return (isinstance(x, nd.Func) and x.rank > 0) or any(map(_elementwise, x.children))
 
 
 def _transposed(t: Term) -> str:

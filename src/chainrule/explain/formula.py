@@ -148,6 +148,9 @@ class Formula:
         except SyntaxError as e:
             lines = python.split("\n")
             k = sum(len(x) + 1 for x in lines[: (e.lineno or 1) - 1]) + max((e.offset or 1) - 1, 0)
+            end = len(python.rstrip())
+            if re.search(r"[-+*/@,<>=]$", python[:end]):
+                raise self.error(end - 1, end, "Something is missing after this.") from None
             raise self.error(k, k + 1, *_explained(python, k)) from None
 
     def error(self, start: int, end: int, seen: str, needed: str = "", fix: str = "") -> errors.FormulaError:

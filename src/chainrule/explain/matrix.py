@@ -97,7 +97,7 @@ def node(a: Atom) -> Node:
     if isinstance(a, Bracket):
         return lower(a.inner)
     if isinstance(a, Apply):
-        return nd.Func(a.sizes, a.row, tuple(lower(x) for x in a.args))
+        return nd.Func(a.sizes, a.row, tuple(nd.Num((), m) if (m := x.constant) is not None else lower(x) for x in a.args))
     assert isinstance(a, Op)
     return nd.Call(a.sizes, a.prim, a.params, tuple(lower(x) for x in a.args), a.output)
 

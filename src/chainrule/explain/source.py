@@ -52,9 +52,7 @@ class Printer:
         c = self.loose(x)
         if c.axes == every(x):
             return c.node
-        if not c.axes:
-            return s.fill(f"np.full({self.shape(x)}, {{0}})", c.node)
-        return s.fill(f"np.broadcast_to({{0}}, {self.shape(x)})", c.node)
+        return s.fill(f"np.full({self.shape(x)}, {{0}})", c.node)
 
     def loose(self, x: Node) -> Code:
         """The value, perhaps smaller where broadcasting will do the rest."""
