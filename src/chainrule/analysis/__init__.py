@@ -1,4 +1,4 @@
-"""What calculus says about training: curvature, convexity, convergence and the noise of stochastic gradients."""
+"""What calculus says about training: curvature, convexity, convergence, noise, and about what a model owes to its inputs and data."""
 
 from chainrule.analysis.convexity import Convexity, convexity
 from chainrule.analysis.curvature import (
@@ -10,8 +10,28 @@ from chainrule.analysis.curvature import (
     spectrum,
     strong_convexity,
 )
+from chainrule.analysis.influence import (
+    Laplace,
+    influence,
+    laplace,
+)
+from chainrule.analysis.sensitivity import (
+    Attribution,
+    PartialDependence,
+    Saturation,
+    expected_gradients,
+    input_x_gradient,
+    integrated_gradients,
+    jacobian_norm,
+    partial_dependence,
+    saliency,
+    saturation,
+    smoothgrad,
+)
 
 __all__ = [
-    "Convexity", "Estimate", "Spectrum", "condition_number", "convexity", "recommended_step", "smoothness", "spectrum",
+    "Attribution", "Convexity", "Estimate", "Laplace", "PartialDependence", "Saturation", "Spectrum", "condition_number",
+    "convexity", "expected_gradients", "influence", "input_x_gradient", "integrated_gradients", "jacobian_norm", "laplace",
+    "partial_dependence", "recommended_step", "saliency", "saturation", "smoothgrad", "smoothness", "spectrum",
     "strong_convexity",
 ]  # fmt: skip
