@@ -35,13 +35,15 @@ def multiply(p: Product, a, b, c, target: Target | None = None, packed: bool = F
     f = m.function("k", [("a", PTR), ("b", PTR), ("c", PTR), ("s", PTR), ("first", I64), ("last", I64)])
     pa, pb, pc, scratch, first, last = f.params
     if packed:
-        gemm.emit_packed(f, target, p, pa, pb, pc, scratch, **options)
+        strips = (first, last) if shares else None
+        gemm.emit_strips(f, target, p, pa, pb, pc, scratch, strips_=strips, **options)
     else:
         gemm.emit(f, target, p, pa, pb, pc, rows=(first, last) if shares else None, **options)
     code = load(m.text(), ["k"], target)
-    room = np.zeros(gemm.packed_bytes(p), np.uint8)
+    room = np.zeros(gemm.strip_bytes(target, p), np.uint8)
     run = code.function("k", *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64)
-    edges = np.linspace(0, gemm.row_blocks(target, p), max(shares, 1) + 1).astype(int)
+    count = gemm.strips(target, p) if packed else gemm.row_blocks(target, p)
+    edges = np.linspace(0, count, max(shares, 1) + 1).astype(int)
     for first_, last_ in itertools.pairwise(edges):
         run(a.ctypes.data, b.ctypes.data, c.ctypes.data, room.ctypes.data, first_, last_)
 
@@ -122,9 +124,13 @@ def test_packing_changes_no_bit(m: int, n: int, k: int, transposed: bool):
     a, b = RNG.normal(size=(k, m) if transposed else (m, k)), RNG.normal(size=(k, n))
     plain, packed = RNG.normal(size=(m, n)), np.zeros((m, n))
     packed[:] = plain
+    start = plain.copy()
     p = product(m, n, k, F64, transposed, beta=0.5)
     multiply(p, a, b, plain)
     multiply(p, a, b, packed, packed=True)
+    shared = start.copy()
+    multiply(p, a, b, shared, packed=True, shares=3)
+    assert shared.tobytes() == packed.tobytes()
     assert plain.tobytes() == packed.tobytes()
 
 
@@ -196,5 +202,5 @@ def test_code_for_other_machines_is_generated(name: str):
     target, m = named(name), Module(named(name).triple)
     f = m.function("k", [(n, PTR) for n in "abcs"])
     gemm.emit(f, target, product(31, 33, 16, F32), *f.params[:3])
-    gemm.emit_packed(f, target, product(31, 633, 16, F32), *f.params)
+    gemm.emit_strips(f, target, product(31, 633, 16, F32), *f.params)
     assert len(module.compile_object(m.text(), target)) > 1000

@@ -8,12 +8,14 @@ import numpy as np
 
 from .fuse import COSTLY
 from .kernels import Built
+from .loops import Step
+from .math import HEAVY
 from .nodes import Access, Contract, Node
 
-__all__ = ["Cost", "kernel_cost", "node_cost"]
+__all__ = ["Cost", "kernel_cost", "lanes", "node_cost"]
 
-_HEAVY_FLOPS = 20
-"""What an exponential counts for, beside one for a sum."""
+_HEAVY_FLOPS, _DIVISION_FLOPS = 20, 4
+"""What an exponential and a quotient count for, beside one for a sum."""
 
 
 class Cost:
@@ -49,6 +51,14 @@ def kernel_cost(b: Built) -> Cost:
     rows, n = prod(k.shape[:-1]), prod(k.shape)
     flops = 0.0
     for stage in k.stages:
-        flops += n * (sum(_HEAVY_FLOPS if s.op in COSTLY else 1 for s in stage.steps) + len(stage.reduces))
-        flops += rows * sum(_HEAVY_FLOPS if s.op in COSTLY else 1 for s in stage.row_steps)
+        flops += n * (sum(map(_weight, stage.steps)) + len(stage.reduces)) + rows * sum(map(_weight, stage.row_steps))
     return Cost(moved, flops)
+
+
+def _weight(s: Step) -> int:
+    return _HEAVY_FLOPS if s.op in HEAVY else _DIVISION_FLOPS if s.op in COSTLY else 1
+
+
+def lanes(b: Built) -> int:
+    """Numbers of a kernel that one vector holds, beside the eight of float64."""
+    return max(b.kernel.lanes // 8, 1)

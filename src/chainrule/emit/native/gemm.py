@@ -13,7 +13,7 @@ from . import vectors
 from .builder import Function, Type, Val, fma
 from .target import VIRTUAL_BYTES, Target
 
-__all__ = ["Block", "Matrix", "Product", "dot", "emit", "emit_packed", "matvec", "packed_bytes", "transpose"]
+__all__ = ["Block", "Matrix", "Product", "dot", "emit", "emit_strips", "matvec", "strip_bytes", "strips", "transpose"]
 
 
 @dataclass(frozen=True)
@@ -204,86 +204,87 @@ def _plus(i: Val, k: int) -> Val:
 
 # large products ----------------------------------------------------------------------------------------------------
 
-_DEPTH = 256  # rows of B that are packed together: with them, a strip of B stays in the first cache
-_ACROSS = 512  # columns of B packed together: the panel stays in the second cache
+_STRIP_DEPTH = 1024  # rows of a strip that are copied together: with the strip's columns, a quarter of the second cache
 
 
-def packed_bytes(p: Product) -> int:
-    """Scratch memory that `emit_packed` needs."""
-    wide = -(-min(p.n, _ACROSS) // 64) * 64
-    return min(p.k, _DEPTH) * wide * (p.dtype.bits // 8)
+def strips(target: Target, p: Product) -> int:
+    """How many strips of columns a product has."""
+    return -(-p.n // target.tile(p.dtype.bits)[1])
 
 
-def emit_packed(
-    f: Function, target: Target, p: Product, a: Val, b: Val, c: Val, scratch: Val, *, epilogue: Epilogue | None = None
+def strip_bytes(target: Target, p: Product) -> int:
+    """Scratch memory that `emit_strips` needs."""
+    return min(p.k, _STRIP_DEPTH) * target.tile(p.dtype.bits)[1] * (p.dtype.bits // 8)
+
+
+def emit_strips(
+    f: Function,
+    target: Target,
+    p: Product,
+    a: Val,
+    b: Val,
+    c: Val,
+    scratch: Val,
+    *,
+    epilogue: Epilogue | None = None,
+    strips_: tuple[Val, Val] | None = None,
 ) -> None:
-    """A product whose B does not fit the caches: panels of B are copied into strips as wide as the block, then used.
+    """A product whose B is long: each strip of its columns is copied together, then used by all rows of A.
 
     Args:
         f, target, p, a, b, c, epilogue: as in `emit`.
-        scratch: `packed_bytes(p)` bytes.
+        scratch: `strip_bytes(target, p)` bytes.
+        strips_: first and last + 1 of the strips to do, for a share of the work.
     """
     p.check()
     width = target.tile(p.dtype.bits)[1]
-    for j in range(0, p.n, _ACROSS):
-        columns = min(_ACROSS, p.n - j)
-        for k in range(0, p.k, _DEPTH):
-            depth = min(_DEPTH, p.k - k)
-            _pack(f, target, p, b, scratch, k, depth, j, columns, width)
-            at = (k, depth, k + depth == p.k)
-            whole = columns // width * width
+    whole = p.n // width
 
-            def strip(start: Val, count: int, at: tuple[int, int, bool] = at, j: int = j) -> None:
-                _strip(f, target, p, at, (a, c, scratch), j, start, count, epilogue)
+    def strip(start: Val, count: int) -> None:
+        for k in range(0, p.k, _STRIP_DEPTH):
+            depth = min(_STRIP_DEPTH, p.k - k)
+            _copy_strip(f, target, p, (b, scratch), k, depth, start, count)
+            _strip(f, target, p, (k, depth), (a, c, scratch), start, count, epilogue if k + depth == p.k else None)
 
-            f.loop(0, whole, width, lambda s, _, strip=strip: strip(s, width))
-            if columns % width:
-                strip(f.i64(whole), columns % width)
+    first, last = strips_ or (f.i64(0), f.i64(whole))
+    full = f.intrinsic("smin", last, f.i64(whole)) if strips_ else last
+    if whole:  # a strip that is never reached must not be written: it would lie outside
+        f.loop(first, full, 1, lambda s, _: strip(s * width, width))
+    if p.n % width:
+        rest = lambda: strip(f.i64(whole * width), p.n % width)
+        f.when(last.gt(whole), rest) if strips_ else rest()
 
 
-def _pack(
-    f: Function, target: Target, p: Product, b: Val, scratch: Val, k: int, depth: int, j: int, columns: int, width: int
-) -> None:
-    """Strip s of the panel: `width` columns, row after row, without gaps."""
-    t, lanes = p.dtype, target.lanes(p.dtype.bits)
-    whole = columns // width * width
+def _copy_strip(f: Function, target: Target, p: Product, at: tuple[Val, Val], k: int, depth: int, start: Val, count: int) -> None:
+    (b, scratch), t, lanes, width = at, p.dtype, target.lanes(p.dtype.bits), target.tile(p.dtype.bits)[1]
+    base = f.offset(f.offset(b, p.b.offset + k * p.b.rows, t), start, t)
 
-    def copy(row: Val, s: Val, count: int) -> None:
-        source = f.offset(b, _plus(_times(row, p.b.rows), p.b.offset + k * p.b.rows + j), t)
-        source = f.offset(source, s, t)
-        goal = f.offset(f.offset(scratch, _times(s, depth), t), _times(row, width), t)
+    def row(i: Val, _: list[Val]) -> None:
+        source, goal = f.offset(base, _times(i, p.b.rows), t), f.offset(scratch, _times(i, width), t)
         for v in range(0, count, lanes):
             part = None if v + lanes <= count else count - v
             vectors.store(vectors.load(f.offset(source, v, t), t.of(lanes), part), f.offset(goal, v, t), part)
 
-    def rows(s: Val, count: int) -> None:
-        f.loop(0, depth, 1, lambda row, _: copy(row, s, count))
-
-    f.loop(0, whole, width, lambda s, _: rows(s, width))
-    if columns % width:
-        rows(f.i64(whole), columns % width)
+    f.loop(0, depth, 1, row)
 
 
 def _strip(
     f: Function,
     target: Target,
     p: Product,
-    at: tuple[int, int, bool],
+    at: tuple[int, int],
     places: tuple[Val, Val, Val],
-    panel: int,
     start: Val,
     count: int,
     epilogue: Epilogue | None,
 ) -> None:
     """All rows of C in one strip of columns, with `depth` terms of the sum: the first k starts from beta C."""
-    (k, depth, last), (a, c, scratch) = at, places
+    (k, depth), (a, c, scratch) = at, places
     width, t = target.tile(p.dtype.bits)[1], p.dtype
-    column = _plus(start, panel)
     left = replace(p.a, offset=p.a.offset + k * p.a.columns)
-    part = replace(p, n=count, k=depth, a=left, b=Matrix(width, 1, depth * width), beta=1.0 if k else p.beta)
-    moved = _moved(epilogue, column) if epilogue and last else None
-    strip = f.offset(scratch, _times(start, depth), t)
-    emit(f, target, part, a, strip, f.offset(c, column, t), epilogue=moved)
+    right, beta = Matrix(width, 1, (depth - 1) * width + count), 1.0 if k else p.beta
+    part = replace(p, n=count, k=depth, a=left, b=right, beta=beta)
+    emit(f, target, part, a, scratch, f.offset(c, start, t), epilogue=_moved(epilogue, start) if epilogue else None)
 
 
 def _moved(epilogue: Epilogue, column: Val) -> Epilogue:

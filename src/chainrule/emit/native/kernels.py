@@ -14,9 +14,19 @@ from .fuse import COSTLY, ELEM, ROW, Group
 from .loops import Stage, Step
 from .nodes import Access, Buffer, Map, Num, Operand, Reduce, contiguous
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "Start", "build", "merging", "neutral"]
 
 _MERGE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum", "any": "logical_or", "all": "logical_and"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """An array that a kernel gathers into: its operand, what it starts from, and the operation that gathers."""
+
+    buffer: Buffer
+    name: str
+    value: Any
+    op: str
 
 
 @dataclass
@@ -26,8 +36,7 @@ class Built:
     kernel: loops.Kernel
     buffers: dict[str, Buffer]
     scratch: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
-    starts: list[tuple[Buffer, Any]] = field(default_factory=list[tuple[Buffer, Any]])
-    columns: bool = False
+    starts: list[Start] = field(default_factory=list[Start])
 
 
 def neutral(op: str, dtype: str) -> Any:
@@ -38,6 +47,11 @@ def neutral(op: str, dtype: str) -> Any:
         info = np.iinfo(dtype)
         return int(info.min if op == "max" else info.max)
     return {"sum": 0, "prod": 1, "any": 0, "all": 1}[op]
+
+
+def merging(op: str) -> str:
+    """The elementwise operation of a reduction."""
+    return _MERGE[op]
 
 
 def build(g: Group, stored: set[Buffer]) -> Built:
@@ -77,7 +91,7 @@ class _Builder:
         self.operands: dict[str, loops.Operand] = {}
         self.buffers: dict[str, Buffer] = {}
         self.scratch: dict[str, tuple[str, int]] = {}
-        self.starts: list[tuple[Buffer, Any]] = []
+        self.starts: list[Start] = []
         self.names: dict[Any, str] = {}
         self.number: dict[Buffer, int] = {}
         self.pass_of: dict[Buffer, int] = {}  # the pass in which an element is first made, or after which a row value is known
@@ -152,7 +166,7 @@ class _Builder:
             assert isinstance(n, (Map, Reduce))
             self._reduce(n) if isinstance(n, Reduce) else self._map(n)
         kernel = loops.Kernel(self._shape(), self.operands, tuple([p.stage() for p in self.passes]))
-        return Built(kernel, self.buffers, self.scratch, self.starts, self._is_columns(kernel))
+        return Built(kernel, self.buffers, self.scratch, self.starts)
 
     def _pass(self, n: Any) -> int:
         """The pass of an element: the first after the row values that it needs. Of a row value: after which it is known."""
@@ -256,21 +270,16 @@ class _Builder:
         """Gather over the rows, in memory, one number for every place of the last axis."""
         place = self._accumulator(n, n.axes, self.grid, ())
         out = self._value(n.out)
-        p.steps.append(Step(out, _MERGE[n.op] if n.out.dtype != "bool" else _BOOL[n.op], (place, value)))
+        p.steps.append(Step(out, merging(n.op), (place, value)))
         p.stores.append((out, place))
 
     def _accumulator(self, n: Reduce, axes: Sequence[int], shape: tuple[int, ...], tail: tuple[int, ...]) -> str:
         """The operand of a result that lies still along the reduced axes."""
         kept = iter(contiguous([m for k, m in enumerate(shape) if k not in axes]))
         strides = tuple([0 if k in axes else next(kept) for k in range(len(shape))])
-        self.starts.append((n.out, neutral(n.op, n.out.dtype)))
-        return self._operand(n.out, self._strides(strides) if not tail else (*strides, *tail))
-
-    def _is_columns(self, kernel: loops.Kernel) -> bool:
-        return False
-
-
-_BOOL = {"any": "logical_or", "all": "logical_and"}
+        name = self._operand(n.out, self._strides(strides) if not tail else (*strides, *tail))
+        self.starts.append(Start(n.out, name, neutral(n.op, n.out.dtype), n.op))
+        return name
 
 
 def _dtype_of_where(n: Map) -> str:

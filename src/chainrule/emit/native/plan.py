@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .costs import kernel_cost
 from .fuse import Group, groups, stored
-from .gemm import Matrix, Product, packed_bytes
+from .gemm import Matrix, Product, strip_bytes
 from .kernels import Built, build
 from .loops import TYPES
 from .nodes import Access, Block, Buffer, Contract, Node, Scan, While, inner_blocks
+from .parallel import Shares, kernel_shares, strip_shares
+from .target import host
 
 __all__ = ["Plan", "plan", "product"]
 
 ALIGN = 64
-_PACK_FROM = 1 << 24  # bytes of B from which a product copies it strip by strip
+_PACK_FROM = 1 << 16  # bytes of B from which a product copies it strip by strip
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Plan:
     kernels: dict[int, Built]
     places: dict[Buffer, int] = field(default_factory=dict[Buffer, int])
     scratch: dict[tuple[int, str], int] = field(default_factory=dict[tuple[int, str], int])
+    shares: dict[int, Shares] = field(default_factory=dict[int, Shares])
     inner: dict[tuple[int, int], Plan] = field(default_factory=dict[tuple[int, int], "Plan"])
     size: int = 0
 
@@ -46,7 +50,7 @@ def product(n: Contract) -> Product:
 
 def packs(n: Contract) -> bool:
     """Is B too large for the caches as it lies?"""
-    return n.k * n.n * np.dtype(n.out.dtype).itemsize > _PACK_FROM and n.m >= 32
+    return len(n.a.shape) == 2 and n.k * n.n * np.dtype(n.out.dtype).itemsize > _PACK_FROM and n.m >= 32
 
 
 def plan(b: Block, start: int = 0) -> Plan:
@@ -54,6 +58,10 @@ def plan(b: Block, start: int = 0) -> Plan:
     gs = groups(b)
     lying = stored(gs, b.outputs)
     p = Plan(b, gs, {g.index: build(g, lying) for g in gs if g.is_loop})
+    for k, built in p.kernels.items():
+        shares = kernel_shares(built, kernel_cost(built))
+        if shares is not None:
+            p.shares[k] = shares
     arena = _Arena(start)
     last = _last_uses(gs)
     ends: dict[int, list[tuple[int, int]]] = {}
@@ -85,12 +93,17 @@ def _temporaries(p: Plan, g: Group, arena: _Arena) -> list[tuple[int, int]]:
         return place
 
     if g.is_loop:
+        shares = p.shares.get(g.index)
+        if shares is not None:
+            for name, size in shares.slots.items():
+                take(name, size * shares.parts)
+            return found
         for name, (dtype, n) in p.kernels[g.index].scratch.items():
             take(name, n * np.dtype(dtype).itemsize)
         return found
     (n,) = g.nodes
     if isinstance(n, Contract) and packs(n):
-        take("packed", packed_bytes(product(n)))
+        take("packed", -(-strip_bytes(host(), product(n)) // ALIGN) * ALIGN * strip_shares(product(n), host()))
     if isinstance(n, (Scan, While)):
         for k in range(len(n.carry)):
             take(f"other{k}", bytes_of(n.outs[k]))

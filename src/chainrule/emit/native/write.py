@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import gemm, loops, special_nodes
+from . import gemm, loops, parallel, special_nodes
 from .builder import I64, PTR, Function, Module, Type, Val
 from .call import ARENA, EXTERNAL, POOL_POLL, POOL_STATE
 from .fuse import Group
@@ -100,17 +100,20 @@ class Writer:
                 _WRITERS[type(n)](self, p, g, n)
 
     def kernel(self, p: Plan, g: Group, built: Built) -> None:
-        for b, start in built.starts:
-            self.fill(b, start)
         pointers = {name: self.pointer(b) for name, b in built.buffers.items()}
+        shares = p.shares.get(g.index)
+        if shares is not None:
+            slots = {name: self.at(p.scratch[g.index, name]) for name in shares.slots}
+            parallel.write_kernel(self, built, shares, pointers, slots)
+            return
+        for s in built.starts:
+            self.fill(s.buffer, s.value)
         pointers |= {name: self.at(p.scratch[g.index, name]) for name in built.scratch}
         loops.emit(self.f, built.kernel, pointers)
 
     def fill(self, b: Buffer, value: Any) -> None:
         """One number everywhere."""
-        if b.size:
-            kernel = Kernel((b.size,), {"y": loops.Operand(b.dtype, (1,), b.size)}, (Stage(stores=((value, "y"),)),))
-            loops.emit(self.f, kernel, {"y": self.pointer(b)})
+        parallel.fill(self.f, b.dtype, b.size, self.pointer(b), value)
 
     def copy(self, x: Operand, to: Val, strides: Sequence[int], offset: int, size: int) -> None:
         """The elements of an operand to memory."""
@@ -130,16 +133,18 @@ class Writer:
         a, b = self.f.offset(self.pointer(n.a.base), n.a.offset, t), self.f.offset(self.pointer(n.b.base), n.b.offset, t)
         strides = n.a.strides[:-2], n.b.strides[:-2], tuple([s * n.m * n.n for s in contiguous(batch)])
 
-        def matrix(at: list[Val]) -> None:
-            room = p.scratch.get((g.index, "packed"))
-            if room is None:
-                gemm.emit(self.f, self.target, product(n), at[0], at[1], at[2])
-            else:
-                gemm.emit_packed(self.f, self.target, product(n), at[0], at[1], at[2], self.at(room))
+        room = p.scratch.get((g.index, "packed"))
+        if room is not None:
+            parallel.write_strips(self, product(n), [a, b, self.pointer(n.out)], self.at(room))
+            return
+        parts = parallel.product_shares(product(n), int(np.prod(batch, dtype=int)), self.target)
+        if parts:
+            parallel.write_product(self, product(n), parts, batch, strides, [a, b, self.pointer(n.out)])
+            return
 
         def axis(k: int, at: list[Val]) -> None:
             if k == len(batch):
-                matrix(at)
+                gemm.emit(self.f, self.target, product(n), at[0], at[1], at[2])
                 return
 
             def one(i: Val, _: list[Val]) -> None:
