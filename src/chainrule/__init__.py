@@ -14,7 +14,7 @@ from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, 
 from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
-    from chainrule import analysis, distributions, estimators, integrals, losses, nn, optim, regularizers  # noqa: F401
+    from chainrule import analysis, distributions, estimators, generative, integrals, losses, nn, optim, regularizers  # noqa: F401
     from chainrule.explain.check import Check, Diagnosis, check
     from chainrule.explain.derive import Derivation, derive
     from chainrule.integrals import expectation, integrate
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LATER = {
+    "generative": "chainrule.generative",
     "expectation": "chainrule.integrals:expectation",
     "Check": "chainrule.explain.check:Check",
     "Derivation": "chainrule.explain.derive:Derivation",
@@ -68,7 +69,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "Check", "Derivation", "Diagnosis", "EarlyStopping", "Graph", "analysis", "check", "check_loss", "check_optimizer",
     "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "derive", "distributions", "errors", "expectation",
-    "fit", "fori_loop", "grad", "hessian", "hvp", "integrals", "integrate", "jacobian", "jit", "jvp", "linearize", "losses",
-    "minimize", "nn", "optim", "random", "regularizers", "scan", "special", "stop_gradient", "testing", "trace",
-    "value_and_grad", "vjp", "vmap", "while_loop",
+    "fit", "fori_loop", "generative", "grad", "hessian", "hvp", "integrals", "integrate", "jacobian", "jit", "jvp",
+    "linearize", "losses", "minimize", "nn", "optim", "random", "regularizers", "scan", "special", "stop_gradient",
+    "testing", "trace", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip

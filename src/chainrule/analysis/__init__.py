@@ -1,4 +1,4 @@
-"""What calculus says about training: curvature, convexity, convergence, noise, and about what a model owes to its inputs and data."""
+"""What calculus says about training, and about what a model owes to its inputs and its data."""
 
 from chainrule.analysis.convexity import Convexity, convexity
 from chainrule.analysis.curvature import (
