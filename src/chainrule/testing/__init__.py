@@ -40,7 +40,8 @@ def assert_gradient(
 
     Example:
         >>> import numpy as np, chainrule as cr
-        >>> cr.testing.assert_gradient(lambda x: np.sum(np.sin(x)), lambda x: -np.cos(x), np.array([1.0, 2.0]))  # doctest: +ELLIPSIS
+        >>> f, x = lambda x: np.sum(np.sin(x)), np.array([1.0, 2.0])
+        >>> cr.testing.assert_gradient(f, lambda x: -np.cos(x), x)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         AssertionError: Wrong.

@@ -14,8 +14,8 @@ import numpy as np
 
 from chainrule.explain.doctor import known
 from chainrule.explain.doctor.regions import Region, bare, diagonal, elementwise, full, is_named, moved, order, slope
-from chainrule.explain.doctor.scene import Backward, Edge, Scene
-from chainrule.ir.graph import Array, Graph, Var
+from chainrule.explain.doctor.scene import Backward, Edge, Scene, gradient
+from chainrule.ir.graph import Array, Eqn, Graph, Var
 from chainrule.prims import TABLE
 
 Seeds = Mapping[Var, Array]
@@ -49,9 +49,27 @@ def bends(back: Backward) -> list[Bend]:
     out = [*_paths(s, at), *_stops(s)]
     for r in regions:
         out += _local(r, (at[r.start], at[r.end]))
-    out += [_cut(r, (at[r.start], at[r.end])) for r in full(s, regions)]
+    for r in full(s, regions):
+        out += _cut(r, (at[r.start], at[r.end]))
     out += _swaps(s)
     out += _extra(s, at)
+    out += _inputs(s, at)
+    return out
+
+
+def _inputs(s: Scene, at: Mapping[Var, int]) -> list[Bend]:
+    """Data that is left out of the gradient, or enters it with the wrong sign."""
+    out: list[Bend] = []
+    for v in s.graph.ins:
+        if v in s.wrt or not v.type.inexact or not s.uses_any(v):
+            continue
+        for name, factor in (("left out", 0.0), ("negated", -1.0)):
+
+            def seeds(b: Backward, v: Var = v, factor: float = factor) -> Seeds | None:
+                other = Scene(b.scene.graph, {**b.scene.values, v: factor * b.scene.values[v]}, b.scene.wrt, b.scene.names)
+                return {w: x - y for w, x, y in zip(s.wrt, gradient(other), gradient(b.scene), strict=True)}
+
+            out.append(Bend((name, at[v]), "term", False, seeds, {"var": v}))
     return out
 
 
@@ -94,7 +112,7 @@ def _path(s: Scene, at: Mapping[Var, int], members: list[Any]) -> Bend:
         return {a: b.sent[edges[0]]} if edges[0] in b.sent else None
 
     key = ("path", at[nodes[0]]) if nodes else ("path", *edges[0])
-    return Bend(key, "term", True, seeds, {"nodes": nodes, "edges": edges})
+    return Bend(key, "term", True, seeds, {"nodes": nodes, "edges": edges, "wrt": s.wrt})
 
 
 def _stops(s: Scene) -> list[Bend]:
@@ -146,46 +164,51 @@ def _local(r: Region, at: tuple[int, int]) -> list[Bend]:
         return None if h is None else h(b.scene.value(r.start))
 
     out = [
-        bend("skip", lambda b, right: np.ones_like(right)),
+        bend("skip", lambda b, right: np.ones_like(right) if np.ptp(right) else None),
         bend("at output", at_output),
         bend("input for output", input_for_output),
-        bend("twice", lambda b, right: right * right),
+        bend("twice", lambda b, right: right * right if np.ptp(right) else None),
     ]
     for name, f in known.SLOPES.items():
         out.append(bend(f"of {name}", lambda b, right, f=f: f(b.scene.value(r.start)), function=name))
     return out
 
 
-def _cut(r: Region, at: tuple[int, int]) -> Bend:
-    """Only the diagonal of the Jacobian."""
+def _cut(r: Region, at: tuple[int, int]) -> list[Bend]:
+    """Only the diagonal of the Jacobian, or none of it."""
 
-    def seeds(b: Backward) -> Seeds | None:
-        if r.end not in b.cts:
-            return None
-        right = b.inside({r.end: b.cts[r.end]}, r.start)
-        return {r.start: b.cts[r.end] * diagonal(b, r) - right}
+    def bend(name: str, wrong: Callable[[Backward], Array]) -> Bend:
+        def seeds(b: Backward) -> Seeds | None:
+            if r.end not in b.cts:
+                return None
+            return {r.start: wrong(b) - b.inside({r.end: b.cts[r.end]}, r.start)}
 
-    return Bend(("diagonal", *at), "jacobian", False, seeds, {"region": r})
+        return Bend((name, *at), "jacobian", False, seeds, {"region": r, "how": name})
+
+    return [bend("diagonal", lambda b: b.cts[r.end] * diagonal(b, r)), bend("no jacobian", lambda b: b.cts[r.end])]
 
 
 def _swaps(s: Scene) -> list[Bend]:
-    """The derivative of a product by one factor is the other factor, not itself."""
+    """The derivative of a product by one factor is the other factor: not itself, and not 1."""
     out: list[Bend] = []
     for k, e in enumerate(s.graph.eqns):
-        if e.prim != "mul" or e.out not in s.active or e.ins[0] is e.ins[1]:
+        if e.prim not in ("mul", "div") or e.out not in s.active or e.ins[0] is e.ins[1]:
             continue
         for i, a in enumerate(e.ins):
-            if isinstance(a, Var) and a in s.active and isinstance(e.ins[1 - i], Var):
+            other = e.ins[1 - i]
+            if not isinstance(a, Var) or a not in s.active or not isinstance(other, Var) or (e.prim == "div" and i):
+                continue
+            for name in ("swap", "no factor") if other in s.active else ("swap",) if e.prim == "mul" else ():
 
-                def seeds(b: Backward, e: Any = e, i: int = i) -> Seeds | None:
+                def seeds(b: Backward, e: Eqn = e, i: int = i, a: Var = a, name: str = name) -> Seeds | None:
                     if e.out not in b.cts:
                         return None
-                    x, y = b.scene.value(e.ins[i]), b.scene.value(e.ins[1 - i])
-                    return {e.ins[i]: b.cts[e.out] * (x - y)}
+                    x, y = b.scene.value(a), b.scene.value(e.ins[1 - i])
+                    with np.errstate(all="ignore"):
+                        right = y if e.prim == "mul" else 1 / y
+                    return {a: b.cts[e.out] * ((x if name == "swap" else 1.0) - right)}
 
-                out.append(
-                    Bend(("swap", k, i), "local_derivative", False, seeds, {"var": a, "other": e.ins[1 - i], "out": e.out})
-                )
+                out.append(Bend((name, k, i), "local_derivative", False, seeds, {"var": a, "other": other, "out": e.out}))
     return out
 
 

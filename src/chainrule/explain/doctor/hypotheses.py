@@ -14,12 +14,12 @@ from chainrule.explain.doctor.bends import Bend, bends, bent, effect, signature
 from chainrule.explain.doctor.diagnosis import Diagnosis
 from chainrule.explain.doctor.lab import Instance, Lab, vector
 from chainrule.explain.doctor.scale import Factor, coefficients, read
-from chainrule.explain.doctor.scene import Backward
+from chainrule.explain.doctor.scene import Backward, settled
 from chainrule.ir.graph import Array
 
 Progress = Callable[[str, float], None]
 _MOST_PAIRED = 90
-_LIKELY = ("path", "stop", "skip", "at output", "input for output", "diagonal")
+_LIKELY = ("path", "stop", "skip", "at output", "input for output", "diagonal", "no jacobian", "no factor")
 _TIMES = (0.0, -1.0, 2.0, 0.5)
 
 
@@ -90,6 +90,9 @@ class Doctor:
         """The single edits at an instance, by key."""
         if "bends" not in i.extra:
             ok = i.scene is not None and self._agrees(i)
+            if ok and i.scene is not None:
+                i.scene = settled(i.scene)
+                vars(i).pop("backward", None)
             i.extra["bends"] = {b.key: b for b in bends(i.backward)} if ok else {}
         return i.extra["bends"]
 
@@ -223,13 +226,13 @@ class Doctor:
         if not self.instances:
             return []
         if len(chosen) == 1 and not all(i.fits(chosen[0]) for i in self.instances):
-            return self._layouts(chosen, argument, plain=False)
+            return self._layouts(chosen, argument)
         found = self._plain(chosen, argument)
         if not found and len(chosen) == 1:
-            found = self._layouts(chosen, argument, plain=True)
+            found = self._layouts(chosen, argument)
         return found or self._pairs(chosen, argument)
 
-    def _layouts(self, chosen: list[int], argument: str, plain: bool) -> list[Diagnosis]:
+    def _layouts(self, chosen: list[int], argument: str) -> list[Diagnosis]:
         """The right numbers in the wrong places, or wrong ones there too."""
         k = chosen[0]
         i = self.instances[0]
@@ -247,7 +250,7 @@ class Doctor:
         out: list[Diagnosis] = []
         for fix in later[:6]:
             self.fixed = {k: fix}
-            inner = self._plain(chosen, argument, local=not plain)
+            inner = self._plain(chosen, argument)
             if inner:
                 first = self._layout(tried.get(fix.name, fix), argument)
                 out = [_both(first, inner[0])]
@@ -262,19 +265,15 @@ class Doctor:
         )
         return Diagnosis("layout", fix.message, fix.correction, latex, argument, rank=0)
 
-    def _plain(self, chosen: list[int], argument: str, local: bool = True) -> list[Diagnosis]:
-        """One cause: a factor on everything, or one bend, or one bend and a factor."""
+    def _plain(self, chosen: list[int], argument: str) -> list[Diagnosis]:
+        """One cause: a factor on everything, or one bend."""
         out: list[Diagnosis] = []
         h = Hypothesis(whole=True)
         if self.screened(h, chosen):
             factors = self.read(h, chosen)
             if factors is not None:
-                out.append(words.scaled(self.lab, factors[0], argument, self.user))
-        for whole in (False, True):
-            if whole and (out or not local):
-                break
-            out += self._singles(chosen, argument, whole)
-        return _ranked(out)
+                out.append(words.scaled(self.lab, factors[0], argument))
+        return _ranked(out + self._singles(chosen, argument, False))
 
     def keys(self) -> list[tuple[Any, ...]]:
         """The bends there are."""
@@ -315,18 +314,15 @@ class Doctor:
             return said
         if factors[0].is_number(1):
             return said
-        outer = words.scaled(self.lab, factors[0], argument, self.user)
+        outer = words.scaled(self.lab, factors[0], argument)
         return [_both(x, outer) for x in said]
 
     # --- pairs -----------------------------------------------------------------------------------------------------------------
 
     def _pairs(self, chosen: list[int], argument: str) -> list[Diagnosis]:
         """Two mistakes: side by side first (they add up), then one below the other."""
-        for search in (self._beside, self._below):
-            found = _ranked(list(search(chosen, argument)))
-            if found:
-                return found
-        return []
+        found = _ranked([*self._singles(chosen, argument, True), *self._beside(chosen, argument)])
+        return found or _ranked(list(self._below(chosen, argument)))
 
     def _beside(self, chosen: list[int], argument: str) -> Iterator[Diagnosis]:
         i = self.instances[0]
@@ -334,7 +330,8 @@ class Doctor:
         if claim is None:
             return
         target, bar = claim - vector(i.truth, chosen), 3 * self.bar(i, chosen)
-        table = [(key, x) for key in self.keys() if (x := self.effect(i, key, chosen)) is not None and np.any(x)]
+        keys = [key for key in self.keys() if not self._leaf(key)]
+        table = [(key, x) for key in keys if (x := self.effect(i, key, chosen)) is not None and np.any(x)]
         size = float(np.linalg.norm(target))
         found = 0
         for a in range(len(table)):
@@ -351,6 +348,11 @@ class Doctor:
                 if both is not None:
                     found += 1
                     yield both
+
+    def _leaf(self, key: tuple[Any, ...]) -> bool:
+        """Is it the whole gradient for one argument?"""
+        story = self.bends_of(self.instances[0])[key].story
+        return key[0] == "path" and not story["edges"] and all(v in story["wrt"] for v in story["nodes"])
 
     def _partners(self, target: Array, table: Sequence[tuple[tuple[Any, ...], Array]], a: int, bar: float) -> list[int]:
         """Later entries that leave nothing of the target together with entry a."""

@@ -178,7 +178,11 @@ class Lab:
                 shapes[leaf][axis] = n
         out: list[Any] = []
         for k, (x, shape) in enumerate(zip(self.leaves, shapes, strict=True)):
-            out.append(x if still and k not in self.wrt else fresh(x, shape, rng, near, k in self.wrt))
+            if np.ndim(x) == 0 and k not in self.wrt:  # parameters stay, so that a constant made of them stays
+                own = np.random.default_rng([self.problem.seed, 1, k])
+                out.append(x if still else fresh(x, shape, own, near, False))
+            else:
+                out.append(x if still and k not in self.wrt else fresh(x, shape, rng, near, k in self.wrt))
         return out
 
     def run(self, leaves: Sequence[Any], sizes: Sequence[int] | None = None) -> Instance:

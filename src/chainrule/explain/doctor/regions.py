@@ -82,11 +82,10 @@ def full(s: Scene, pointwise: Sequence[Region], most: int = 128) -> list[Region]
         for v in e.outs:
             z = up.get(v)
             steps = 0
-            while z is not None and steps < 6:
+            while z is not None and steps < 10:
                 same = z.type.shape == v.type.shape and v.type.rank >= 1 and 1 < v.type.size <= most
                 if same and (z, v) not in plain and any(not TABLE[q.prim].pointwise for q in between(s, z, v)):
                     found.append(Region(z, v))
-                    break
                 z, steps = up.get(z), steps + 1
     return found
 

@@ -49,10 +49,11 @@ class Scene:
     wrt: list[Var]
     names: list[str]
     jumps: bool = True
+    blocked: frozenset[Var] = frozenset()
     active: set[Var] = field(default_factory=set[Var])
 
     def __post_init__(self) -> None:
-        self.active = reached(self.graph, self.wrt)
+        self.active = reached(self.graph, self.wrt, self.blocked)
         self.maker = {v: k for k, e in enumerate(self.graph.eqns) for v in e.outs}
         self.locals: dict[int, tuple[Program, list[int], tuple[int, ...]] | None] = {}
         self.uses: dict[Var, list[Edge]] = {}
@@ -66,20 +67,24 @@ class Scene:
         x = a.value if isinstance(a, Lit) else self.values[a]
         return np.broadcast_to(x, a.type.shape)
 
+    def uses_any(self, v: Var) -> bool:
+        """Does anything read it?"""
+        return any(a is v for e in self.graph.eqns for a in e.ins)
+
     @property
     def out(self) -> Atom:
         """The number that is differentiated."""
         return self.graph.outs[0]
 
 
-def reached(g: Graph, sources: Sequence[Var], through_stops: bool = False) -> set[Var]:
-    """Variables that depend smoothly on the sources."""
+def reached(g: Graph, sources: Sequence[Var], blocked: frozenset[Var] = frozenset()) -> set[Var]:
+    """Variables that depend smoothly on the sources, other than through those `blocked`."""
     found = set(sources)
     for e in g.eqns:
-        if e.prim == "stop_gradient" and not through_stops:
+        if e.prim == "stop_gradient":
             continue
         if any(a in found for a in e.ins if isinstance(a, Var)):
-            found.update(v for v in e.outs if v.type.inexact)
+            found.update(v for v in e.outs if v.type.inexact and v not in blocked)
     return found
 
 
@@ -128,6 +133,22 @@ def _evaluated(g: Graph, xs: Sequence[Array]) -> dict[Var, Array]:
     known = [v for e in g.eqns for v in e.outs]
     out = to_numpy(Graph(g.ins, g.eqns, tuple(known)))(*xs)
     return {**dict(zip(g.ins, xs, strict=True)), **dict(zip(known, out, strict=True))}
+
+
+def settled(s: Scene) -> Scene:
+    """The same without the paths through extremes that add up to nothing: the largest logit that softmax is shifted by.
+
+    People hold these constant without thinking; what one mistake does must not depend on it.
+    """
+    back = Backward(s)
+    shifts = [e.out for e in s.graph.eqns if e.prim in ("reduce_max", "reduce_min") and e.out in back.cts and e.out in s.active]
+    scale = [float(np.max(np.abs(x), initial=0)) for x in back.total]
+    idle: set[Var] = set()
+    for v in shifts:
+        through = back.pull({v: back.cts[v]})
+        if all(float(np.max(np.abs(x), initial=0)) <= 1e-9 * m for x, m in zip(through, scale, strict=True)):
+            idle.add(v)
+    return Scene(s.graph, s.values, s.wrt, s.names, s.jumps, frozenset(idle)) if idle else s
 
 
 def gradient(s: Scene) -> list[Array]:

@@ -44,6 +44,15 @@ def called(s: Scene, v: Var) -> str:
     return (hints.text(v.hint) if is_named(v) else None) or source(s, v)
 
 
+def factor(s: Scene, v: Var) -> str:
+    """The name of a value before it was broadcast."""
+    e = made(s, v)
+    while e is not None and e.prim in ("spread", "reshape", "cast") and isinstance(e.ins[0], Var):
+        v = e.ins[0]
+        e = made(s, v)
+    return called(s, v)
+
+
 def place(s: Scene, v: Var) -> str:
     """``file:line`` of what made it."""
     e = made(s, v)
@@ -70,7 +79,7 @@ def d(argument: str) -> str:
 # --- constants --------------------------------------------------------------------------------------------------------
 
 
-def scaled(lab: Lab, c: Factor, argument: str, i: Instance | None) -> Diagnosis:
+def scaled(lab: Lab, c: Factor, argument: str) -> Diagnosis:
     """The whole gradient is c times what it should be."""
     what = f"The gradient for {argument}" if argument else "The whole gradient"
     right = derivative(argument)
@@ -82,7 +91,7 @@ def scaled(lab: Lab, c: Factor, argument: str, i: Instance | None) -> Diagnosis:
     message = f"{what} is {c.text} times what it should be: {_missing(lab, c)}."
     if c.number < 0:
         message = f"{what} has the wrong sign and is {_positive(c).text} times too large: {_missing(lab, _positive(c))}."
-    rank = 0.0 if _short(c) else 8.0
+    rank = 0.0 if _short(c) and c.number > 0 else 1.5 if _short(c) else 8.0
     return Diagnosis(
         "scale",
         message,
@@ -137,6 +146,8 @@ def path(lab: Lab, s: Scene, bend: Bend, c: Factor, argument: str, sizes: Mappin
     top = nodes[0] if nodes else None
     if top is not None and addend(s, top):
         return _term(lab, s, top, c, argument, sizes)
+    if not bend.story["edges"] and all(v in s.wrt for v in nodes):
+        return [scaled(lab, c, s.names[s.wrt.index(nodes[0])])]
     subject, where = _through(s, bend, inner)
     target = d(argument)
     if c.number == 0:
@@ -244,7 +255,7 @@ def _term(lab: Lab, s: Scene, top: Var, c: Factor, argument: str, sizes: Mapping
         return [Diagnosis("term", f"The derivative of the term {label} is counted twice.", fix, latex, argument, where, rank=0.6)]
     message = f"The derivative of the term {label} is {c.text} times what it should be: {_missing(lab, c)}."
     fix = f"its part is {part}" if part else f"multiply its part by {c.inverse.text}"
-    return [Diagnosis("scale", message, fix, latex, argument, where, rank=0.7 if _short(c) else 8.0)]
+    return [Diagnosis("scale", message, fix, latex, argument, where, rank=(0.7 if c.number > 0 else 2.5) if _short(c) else 8.0)]
 
 
 def _math(s: Scene, v: Var) -> str:
@@ -381,13 +392,21 @@ def jacobian(s: Scene, bend: Bend, argument: str) -> list[Diagnosis]:
     axis = known.softmax_axis(s.value(r.start), s.value(r.end))
     what = "the softmax" if axis is not None else f"`{source(s, r.end)}`"
     message = f"Only the diagonal of the Jacobian of {what} is used; every element of `{a}` depends on several elements of `{z}`."
+    if bend.story["how"] == "no jacobian":
+        message = f"The Jacobian of {what} is missing: the gradient is passed from `{a}` to `{z}` unchanged."
     da, dz = (f"d{a}" if a.isidentifier() else "da"), (f"d{z}" if z.isidentifier() else "dz")
     fix = f"{dz} = J.T @ {da} with the whole Jacobian J"
     if axis is not None:
         fix = f"{dz} = " + known.RIGHT["softmax"].format(a=a if a.isidentifier() else "p", da=da, axis=axis)
     return [
         Diagnosis(
-            "jacobian", message, fix, known.LATEX["softmax"] if axis is not None else "", argument, place(s, r.end), rank=1.2
+            "jacobian",
+            message,
+            fix,
+            known.LATEX["softmax"] if axis is not None else "",
+            argument,
+            place(s, r.end),
+            rank=1.2 if axis is not None else 3.5 if bend.story["how"] == "no jacobian" else 2.1,
         )
     ]
 
@@ -410,6 +429,17 @@ def others(s: Scene, bend: Bend, argument: str) -> list[Diagnosis]:
                 rank=0.8,
             )
         ]
+    if bend.key[0] in ("left out", "negated"):
+        how = "is missing from the gradient" if bend.key[0] == "left out" else "enters the gradient with the wrong sign"
+        kind = "term" if bend.key[0] == "left out" else "sign"
+        return [Diagnosis(kind, f"`{name}` {how}.", f"put {name} in as the function has it", "", argument, "", rank=2.4)]
+    if bend.key[0] == "no factor":
+        other, out = factor(s, bend.story["other"]), bend.story["out"]
+        message = f"The factor `{other}` of `{source(s, out)}` is missing from the gradient."
+        e = made(s, out)
+        sign = "/" if e is not None and e.prim == "div" else "*"
+        fix = f"d{name} = d({called(s, out)}) {sign} {other}"
+        return [Diagnosis("local_derivative", message, fix, "", argument, place(s, out), rank=2.2)]
     if bend.key[0] == "swap":
         other, out = called(s, bend.story["other"]), bend.story["out"]
         message = f"In `{source(s, out)}` the derivative by `{name}` is `{other}`, and `{name}` itself was used."
