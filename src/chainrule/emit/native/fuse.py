@@ -20,6 +20,8 @@ ELEM, ROW, LATE = "elem", "row", "late"
 _WINDOW = 64  # how far back a node looks for a group
 _MOST_NODES = 160
 _MOST_STREAMS = 40
+_SMALL = 2
+_MOST_AGAIN, _MOST_LEAVES = 6, 2  # operations done again rather than stored, and large arrays that they may read
 COSTLY = HEAVY | {"divide", "sqrt", "reciprocal", "remainder", "fmod", "floor_divide"}
 
 
@@ -31,6 +33,7 @@ class Group:
         self.nodes: list[Node] = [] if grid is not None else [node]
         self.level: dict[Buffer, str] = {}
         self.reads: dict[Buffer, None] = {}
+        self.clones: dict[Buffer, Buffer] = {}
 
     @property
     def is_loop(self) -> bool:
@@ -57,20 +60,83 @@ def needed(b: Block) -> list[Node]:
 
 def groups(b: Block) -> list[Group]:
     """The groups of a block, in the order in which they run."""
-    return _Fuser().all(needed(b))
+    return _Fuser(b).all()
 
 
 class _Fuser:
-    def __init__(self) -> None:
+    """Places nodes one by one. A cheap operation on what lies in memory waits until somebody needs its result, and is then
+    done there, once in every group that does: to load its operands is no dearer than to load it."""
+
+    def __init__(self, b: Block) -> None:
         self.list: list[Group] = []
         self.home: dict[Buffer, Group] = {}
+        self.waiting: dict[Buffer, Map] = {}
+        self.nodes = needed(b)
+        loops = (Map, Reduce)
+        self.kept = {x.base for n in self.nodes if not isinstance(n, loops) for x in n.ins if isinstance(x, Access)}
+        self.kept.update(b.outputs)
 
-    def all(self, nodes: Sequence[Node]) -> list[Group]:
-        for n in nodes:
-            self._place(n)
+    def all(self) -> list[Group]:
+        for n in self.nodes:
+            if isinstance(n, Map) and self._waits(n):
+                self.waiting[n.out] = n
+            else:
+                self._place(n)
         return self.list
 
+    # -- what waits -------------------------------------------------------------------------------------------------------
+
+    def _waits(self, n: Map) -> bool:
+        """Is it cheap, and does everything that it reads lie in memory anyway, in at most two large arrays?"""
+        if n.op in COSTLY or n.out in self.kept or n.out.size < _SMALL:
+            return False
+        for x in n.ins:
+            if isinstance(x, Access) and not (direct(x) if x.base in self.waiting else self._lies(x.base)):
+                return False
+        leaves, steps = self._leaves(n)
+        return steps <= _MOST_AGAIN and sum(4 * b.size >= n.out.size for b in leaves) <= _MOST_LEAVES
+
+    def _lies(self, b: Buffer) -> bool:
+        g = self.home.get(b)
+        return g is None or not g.is_loop or g.level[b] == LATE or b in self.kept
+
+    def _leaves(self, n: Map | Reduce) -> tuple[set[Buffer], int]:
+        """The arrays that a node reads in the end, and the operations that this takes."""
+        found, steps = set[Buffer](), 1
+        for x in n.ins:
+            if isinstance(x, Access):
+                if x.base in self.waiting:
+                    more, k = self._leaves(self.waiting[x.base])
+                    found, steps = found | more, steps + k
+                else:
+                    found.add(x.base)
+        return found, steps
+
+    def _wake(self, n: Node) -> None:
+        """Place what waits and cannot be done beside its reader, which reads it in another order or is no pass."""
+        for x in n.ins:
+            if isinstance(x, Num) or x.base not in self.waiting:
+                continue
+            if not (isinstance(n, (Map, Reduce)) and (direct(x) or spread_rows(x, x.shape))):
+                self._place(self.waiting.pop(x.base))
+
+    def _beside(self, g: Group, x: Operand, level: str) -> Operand:
+        """An operand, made in the group if it waits."""
+        if isinstance(x, Num) or x.base not in self.waiting:
+            return x
+        if x.base not in g.clones:
+            n = self.waiting[x.base]
+            mine = ROW if level == ROW or not direct(x) else ELEM
+            ins = tuple([self._beside(g, y, mine) for y in n.ins])
+            clone = g.clones[x.base] = Buffer(n.out.dtype, n.out.shape)
+            g.add(Map(clone, n.op, ins, n.to), mine)
+            self.home[clone] = g
+        return Access(g.clones[x.base], x.shape, x.strides, x.offset)
+
+    # -- placing ----------------------------------------------------------------------------------------------------------
+
     def _place(self, n: Node) -> None:
+        self._wake(n)
         if isinstance(n, (Map, Reduce)):
             for g in self._candidates(n):
                 level = self._level(g, n)
@@ -92,6 +158,13 @@ class _Fuser:
         return g
 
     def _put(self, g: Group, n: Map | Reduce, level: str) -> None:
+        if isinstance(n, Map):
+            n = Map(n.out, n.op, tuple([self._beside(g, x, level) for x in n.ins]), n.to)
+        else:
+            per_row = n.x.shape == (g.grid or ())[:-1]
+            x = self._beside(g, n.x, ROW if per_row else ELEM)
+            assert isinstance(x, Access)
+            n = Reduce(n.out, n.op, x, n.axes)
         g.add(n, level)
         self.home[n.out] = g
 
@@ -99,7 +172,7 @@ class _Fuser:
 
     def _candidates(self, n: Map | Reduce) -> Iterator[Group]:
         """Groups that no operand comes after, and that have something in common with the node: nearest first."""
-        bases = [x.base for x in n.ins if isinstance(x, Access)]
+        bases = self._leaves(n)[0]
         first = max([self.home[b].index for b in bases if b in self.home], default=0)
         first = max(first, len(self.list) - _WINDOW)
         for g in self.list[first:]:
@@ -107,7 +180,7 @@ class _Fuser:
                 yield g
 
     @staticmethod
-    def _related(g: Group, bases: Sequence[Buffer]) -> bool:
+    def _related(g: Group, bases: set[Buffer]) -> bool:
         return g.grid == (1,) or any(b in g.level or b in g.reads for b in bases)
 
     def _level(self, g: Group, n: Map | Reduce) -> str | None:
@@ -143,6 +216,11 @@ class _Fuser:
             return x.shape == grid and direct(x)
         if level == ROW:
             return spread_rows(x, grid)
+        if x.base in self.waiting:
+            ins, row = self.waiting[x.base].ins, spread_rows(x, grid)
+            if row:
+                return all(self._row(g, grid[:-1], y) for y in ins)
+            return x.shape == grid and direct(x) and all(self._elem(g, grid, y) for y in ins)
         return level is None and self._before(g, x.base)
 
     def _row(self, g: Group, row: tuple[int, ...], x: Operand) -> bool:
@@ -152,6 +230,8 @@ class _Fuser:
         level = g.level.get(x.base)
         if level == ROW:
             return x.shape == row and direct(x)
+        if x.base in self.waiting:
+            return x.shape == row and direct(x) and all(self._row(g, row, y) for y in self.waiting[x.base].ins)
         return level is None and self._before(g, x.base)
 
     def _before(self, g: Group, b: Buffer) -> bool:
