@@ -65,8 +65,9 @@ class _LinearClassifier(Classes, BaseEstimator):
         x, y = checked(self, X, y)
         weights = weights_of(sample_weight, x)
         name, targets = self._targets(self._encoded(y, x))
-        scale = Scale.of(x, weights, center=self.fit_intercept)
-        strengths = 1 / (self.C * weights.sum() * scale.size**2)
+        strength = 1 / (self.C * weights.sum())
+        scale = Scale.of(x, weights, center=self.fit_intercept).with_curvature(4 * strength)
+        strengths = strength / scale.size**2
         start = {"w": np.zeros((x.shape[1], targets.shape[1])), "b": np.zeros(targets.shape[1])}
         w, b = self._minimised(_COMPILED[name], start, (scale(x), targets, weights, strengths))
         self.coef_ = (w / scale.size[:, None]).T
@@ -109,7 +110,7 @@ class LogisticRegression(_LinearClassifier):
         intercept_: b, of shape (classes,) or (1,).
         n_iter_: steps taken.
 
-    Numerics: the columns are brought to one scale first and the penalty with them, which leaves the minimiser as it is.
+    Numerics: the columns are brought to one curvature first and the penalty with them, which leaves the minimiser as it is.
     """
 
     def __init__(self, C: float = 1.0, *, fit_intercept: bool = True, max_iter: int = 1000, tol: float = 1e-6) -> None:

@@ -19,13 +19,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def checked(estimator: Any, x: Any, y: Any, **options: Any) -> tuple[Array, Array]:
     """Training data as arrays of float64, and its number and names of columns remembered."""
-    return validate_data(estimator, x, y, dtype=np.float64, **options)
+    found: Any = validate_data(estimator, x, y, dtype=np.float64, **options)
+    return found
 
 
 def new_data(estimator: Any, x: Any) -> Array:
     """Data to predict from, of the columns that were seen in training."""
     check_is_fitted(estimator)
-    return validate_data(estimator, x, dtype=np.float64, reset=False)
+    found: Any = validate_data(estimator, x, dtype=np.float64, reset=False)
+    return found
 
 
 def weights_of(sample_weight: Any, x: Array) -> Array:
@@ -49,6 +51,10 @@ class Scale(NamedTuple):
         size = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weights))
         flat = size <= 10 * np.finfo(x.dtype).eps * np.abs(mean)
         return cls(mean if center else np.zeros_like(mean), np.where(flat, 1.0, size))
+
+    def with_curvature(self, extra: float) -> Scale:
+        """Sizes that also take account of a penalty's curvature, so that no column is scaled up to where the penalty rules."""
+        return self._replace(size=np.sqrt(self.size**2 + extra))
 
     def __call__(self, x: Array) -> Array:
         return (x - self.mean) / self.size
@@ -85,7 +91,7 @@ class Classes(ClassifierMixin):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             name = type(self).__name__
-            raise ValueError(f"{name} needs examples of 2 or more classes; the data holds one class: {self.classes_[0]!r}")
+            raise ValueError(f"{name} needs examples of 2 or more classes; the data holds one class: {self.classes_[0]}")
         return codes.reshape(-1)
 
     def _scores(self, x: Any) -> Array:

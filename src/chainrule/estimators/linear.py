@@ -135,7 +135,9 @@ class ElasticNet(_Linear):
 
     def _penalties(self) -> tuple[float, float]:
         """Factors of |w|_1 and of |w|_2^2 / 2."""
-        not_negative(alpha=self.alpha, l1_ratio=self.l1_ratio, one_minus_l1_ratio=1 - self.l1_ratio)
+        not_negative(alpha=self.alpha)
+        if not 0 <= self.l1_ratio <= 1:
+            raise ValueError(f"l1_ratio must be between 0 and 1, and is {self.l1_ratio!r}")
         return self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ElasticNet:
