@@ -16,7 +16,7 @@ from chainrule.explain import preflight
 from chainrule.explain.doctor import judge
 from chainrule.explain.doctor.diagnosis import Diagnosis
 from chainrule.explain.doctor.hypotheses import Doctor, Progress
-from chainrule.explain.doctor.lab import Instance, Lab, Problem, traced_truth, upcast
+from chainrule.explain.doctor.lab import Bars, Instance, Lab, Problem, Truth, traced_truth, upcast
 from chainrule.explain.doctor.scene import Scene, leaf_names
 from chainrule.ir.graph import Array
 
@@ -228,7 +228,7 @@ class _Examination:
         court = judge.Court(lab, user, self.array is not None, self.traced)
         return self._conclude(lab, user, court)
 
-    def _truth(self) -> Callable[[Sequence[Any]], Any]:
+    def _truth(self) -> Truth:
         """Truth by automatic differentiation; by difference quotients where the function cannot be traced."""
         truth = traced_truth(self.f, self.argnums)
         try:
@@ -244,18 +244,21 @@ class _Examination:
             return partial(judge.quotients, self.f, self.argnums)
         return truth
 
-    def _at_point(self, lab: Lab, leaves: list[Array], truth: list[Array], bars: list[Array], scene: Scene | None) -> Instance:
+    def _at_point(self, lab: Lab, leaves: list[Array], truth: list[Array], bars: Bars, scene: Scene | None) -> Instance:
         """The user's own point, in float64 where the claimed gradient follows."""
         claim = leaves
         if self.array is None:
             try:
-                wide = lab.problem.claim(upcast(self.args))
-                claim = wide if all(np.all(np.isfinite(x)) for x in wide) else leaves
+                found = lab.problem.claim(upcast(self.args))
+                claim = found if all(np.all(np.isfinite(x)) for x in found) else leaves
             except Exception:
                 claim = leaves
-        bars = [judge.widened(b, t, c) for b, t, c in zip(bars, truth, claim, strict=True)]
+
+        def wide() -> list[Array]:
+            return [judge.widened(b, t, c) for b, t, c in zip(bars(), truth, claim, strict=True)]
+
         sizes, params = lab.sizes_of(None), {lab.words[k]: float(lab.leaves[k]) for k in lab.params}
-        return Instance(upcast(self.args), sizes, params, scene, truth, [np.asarray(c, float) for c in claim], bars)
+        return Instance(upcast(self.args), sizes, params, scene, truth, [np.asarray(c, float) for c in claim], wide)
 
     def _witnesses(self, scene: Scene, truth: list[Array], user: Instance) -> None:
         """Let difference quotients and the complex step confirm the truth along random directions."""

@@ -28,6 +28,10 @@ _ONE = flatten(0.0)[1]
 _at_work: ContextVar[tuple[Any, ...]] = ContextVar("chainrule_rules_being_traced", default=())
 
 
+KEEP_STOPS: ContextVar[bool] = ContextVar("chainrule_keep_stops", default=False)
+"""Keep in the graph what was held constant, for those who want to see it."""
+
+
 def stop_gradient(tree: Any) -> Any:
     """The same numbers, as constants: no derivative goes through."""
     return map_tree(_stopped, tree)
@@ -36,7 +40,7 @@ def stop_gradient(tree: Any) -> Any:
 def _stopped(x: Any) -> Any:
     if not isinstance(x, Value):
         return x
-    if x.data is not None:
+    if x.data is not None and not KEEP_STOPS.get():
         return np.array(x.full) if x.shape else x.full[()]
     return rows.stop_gradient(x) if x.type.inexact else x
 

@@ -15,7 +15,7 @@ from chainrule.calculus import grad
 from chainrule.explain import preflight
 from chainrule.explain.check import Check, check
 from chainrule.explain.doctor.diagnosis import Diagnosis
-from chainrule.explain.doctor.lab import Instance, Lab, Problem
+from chainrule.explain.doctor.lab import Bars, Instance, Lab, Problem
 from chainrule.explain.doctor.scale import read
 from chainrule.explain.doctor.scene import Scene, is_float, leaf_names, scene
 from chainrule.explain.doctor.texts import function as formula
@@ -155,9 +155,9 @@ class _Comparison:
             self.other = lambda *xs: plain(*[np.ravel(x) if isinstance(x, np.ndarray) else x for x in xs])
 
     def _lab(self, other: Function) -> Lab:
-        def truth(args: Sequence[Any]) -> tuple[list[Array], list[Array], Scene | None]:
+        def truth(args: Sequence[Any]) -> tuple[list[Array], Bars, Scene | None]:
             y = np.asarray(other(*args), float)
-            return [y], [_CLOSE * np.abs(y) + 1e-13], None
+            return [y], lambda: [_CLOSE * np.abs(y) + 1e-13], None
 
         argnums = self.floats[-1:] or (0,)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 KINDS = (
@@ -39,3 +39,23 @@ class Diagnosis:
         """For JSON."""
         own = ("kind", "message", "correction", "latex", "argument", "place", "same_numbers")
         return {**{name: getattr(self, name) for name in own}, "parts": [p.as_data() for p in self.parts]}
+
+
+def ranked(found: list[Diagnosis]) -> list[Diagnosis]:
+    """The most human first; the others have the same numbers. Each message once, few of them."""
+    out: list[Diagnosis] = []
+    for x in sorted(found, key=lambda x: x.rank):
+        if all(x.message != y.message for y in out):
+            out.append(replace(x, same_numbers=bool(out)))
+    return [*out[:1], *[x for x in out[1:6] if x.rank < 8]]
+
+
+def both(a: Diagnosis, b: Diagnosis) -> Diagnosis:
+    """Two mistakes that meet."""
+    first, second = sorted((a, b), key=lambda x: x.rank)
+    message = f"Two mistakes meet. {first.message} {second.message}"
+    fix = "; ".join(x for x in (first.correction, second.correction) if x)
+    latex = r" \qquad ".join(x for x in (first.latex, second.latex) if x)
+    return Diagnosis(
+        first.kind, message, fix, latex, first.argument, first.place, (first, second), rank=10 + first.rank + second.rank
+    )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from chainrule.explain.doctor import layout, words
+from chainrule.explain.doctor import layout, lost, words
 from chainrule.explain.doctor.bends import Bend, bends, bent, effect, signature
-from chainrule.explain.doctor.diagnosis import Diagnosis
+from chainrule.explain.doctor.diagnosis import Diagnosis, both, ranked
 from chainrule.explain.doctor.lab import Instance, Lab, vector
 from chainrule.explain.doctor.scale import Factor, coefficients, read
-from chainrule.explain.doctor.scene import Backward, settled
-from chainrule.ir.graph import Array
+from chainrule.explain.doctor.scene import Backward, settled, tangents
+from chainrule.ir.graph import Array, Var
 
 Progress = Callable[[str, float], None]
 _MOST_PAIRED = 90
@@ -212,7 +212,7 @@ class Doctor:
         """Nothing fits."""
         i = next((i for i in (self.user, *self.instances) if i is not None and i.fits(k) and self._differs(i, k)), None)
         if i is not None:
-            return words.unknown(i, k, name)
+            return lost.unknown(i, k, name)
         i = next((i for i in (self.user, *self.instances) if i is not None), None)
         claim, wanted = (i.claim[k].shape, i.truth[k].shape) if i is not None else ((), ())
         text = f"The gradient for {name} has shape {claim}; {name} has shape {wanted}."
@@ -253,7 +253,7 @@ class Doctor:
             inner = self._plain(chosen, argument)
             if inner:
                 first = self._layout(tried.get(fix.name, fix), argument)
-                out = [_both(first, inner[0])]
+                out = [both(first, inner[0])]
                 break
         self.fixed = {}
         return out
@@ -273,7 +273,7 @@ class Doctor:
             factors = self.read(h, chosen)
             if factors is not None:
                 out.append(words.scaled(self.lab, factors[0], argument))
-        return _ranked(out + self._singles(chosen, argument, False))
+        return ranked(out + self._singles(chosen, argument, False))
 
     def keys(self) -> list[tuple[Any, ...]]:
         """The bends there are."""
@@ -288,7 +288,10 @@ class Doctor:
     def _tried(self, keys: Sequence[tuple[Any, ...]], chosen: list[int], argument: str, whole: bool) -> list[Diagnosis]:
         out: list[Diagnosis] = []
         for n, key in enumerate(keys):
-            self.progress("trying single mistakes", n / max(len(keys), 1))
+            if n % 16 == 0:
+                self.progress("trying single mistakes", n / len(keys))
+            if time.monotonic() > self.deadline:
+                break
             h = Hypothesis((key,), whole)
             if not self._first(h, chosen) or not self.screened(h, chosen):
                 continue
@@ -298,9 +301,53 @@ class Doctor:
         return out
 
     def _first(self, h: Hypothesis, chosen: Sequence[int]) -> bool:
-        """Does it explain the first instance at all? (Cheap.)"""
-        p = self.parts(self.instances[0], h, chosen)
-        return p is not None and coefficients(p[0], p[1], 3 * self.bar(self.instances[0], chosen)) is not None
+        """Does it explain the first instance along a few random directions?
+
+        By the chain rule <J' d, u> = <d, J u>: how all values move along u is computed once, and every bend costs one product.
+        """
+        i = self.instances[0]
+        claim, (bend,) = self.claim(i, chosen), [self.bends_of(i)[key] for key in h.bends]
+        seeds = self._seeds(i, bend)
+        if claim is None or seeds is None:
+            return False
+        probes = self._probes(i, chosen)
+        moved = np.array([sum(float(np.sum(x * t[v])) for v, x in seeds.items()) for _, t in probes])
+        target = np.array([u @ claim for u, _ in probes])
+        truth = np.array([u @ vector(i.truth, chosen) for u, _ in probes])
+        if not np.all(np.isfinite(moved)):
+            return False
+        bar = 3 * self.bar(i, chosen) * float(np.linalg.norm([np.linalg.norm(u) for u, _ in probes])) + 1e-12 * float(
+            np.linalg.norm(truth)
+        )
+        fixed = truth if bend.free else truth + moved
+        free = [moved] if bend.free else []
+        return (
+            coefficients(target, [fixed, *free], bar) is not None
+            if h.whole
+            else coefficients(target - fixed, free, bar) is not None
+        )
+
+    def _seeds(self, i: Instance, bend: Bend) -> Mapping[Var, Array] | None:
+        known = i.extra.setdefault("seeds", {})
+        if bend.key not in known:
+            with np.errstate(all="ignore"):
+                try:
+                    known[bend.key] = bend.seeds(i.backward)
+                except Exception:
+                    known[bend.key] = None
+        return known[bend.key]
+
+    def _probes(self, i: Instance, chosen: Sequence[int]) -> list[tuple[Array, dict[Var, Array]]]:
+        """Random directions of the chosen leaves, and how every value moves along them."""
+        known = i.extra.setdefault("probes", {})
+        key = tuple(chosen)
+        if key not in known:
+            assert i.scene is not None
+            rng = np.random.default_rng(11)
+            directions = [[rng.normal(size=x.shape) * (k in chosen) for k, x in enumerate(i.truth)] for _ in range(5)]
+            moves = tangents(i.scene, directions)
+            known[key] = [(vector(d, chosen), t) for d, t in zip(directions, moves, strict=True)]
+        return known[key]
 
     def _said(self, key: tuple[Any, ...], factors: list[Factor], argument: str, whole: bool) -> list[Diagnosis]:
         i = self.instances[0]
@@ -315,14 +362,14 @@ class Doctor:
         if factors[0].is_number(1):
             return said
         outer = words.scaled(self.lab, factors[0], argument)
-        return [_both(x, outer) for x in said]
+        return [both(x, outer) for x in said]
 
     # --- pairs -----------------------------------------------------------------------------------------------------------------
 
     def _pairs(self, chosen: list[int], argument: str) -> list[Diagnosis]:
         """Two mistakes: side by side first (they add up), then one below the other."""
-        found = _ranked([*self._singles(chosen, argument, True), *self._beside(chosen, argument)])
-        return found or _ranked(list(self._below(chosen, argument)))
+        found = ranked([*self._singles(chosen, argument, True), *self._beside(chosen, argument)])
+        return found or ranked(list(self._below(chosen, argument)))
 
     def _beside(self, chosen: list[int], argument: str) -> Iterator[Diagnosis]:
         i = self.instances[0]
@@ -344,10 +391,10 @@ class Doctor:
                 if not self.screened(h, chosen):
                     continue
                 factors = self.read(h, chosen)
-                both = None if factors is None else self._together(keys, factors, argument)
-                if both is not None:
+                pair = None if factors is None else self._together(keys, factors, argument)
+                if pair is not None:
                     found += 1
-                    yield both
+                    yield pair
 
     def _leaf(self, key: tuple[Any, ...]) -> bool:
         """Is it the whole gradient for one argument?"""
@@ -391,7 +438,7 @@ class Doctor:
             if not options:
                 return None
             said.append(options[0])
-        return _both(*said)
+        return both(*said)
 
     def _below(self, chosen: list[int], argument: str) -> Iterator[Diagnosis]:
         keys = self.keys()
@@ -413,10 +460,10 @@ class Doctor:
                     if factors is None:
                         continue
                     first = [Factor(times)] if self.bends_of(i)[key].free else []
-                    both = self._together((key, second), [*first, *factors], argument)
-                    if both is not None:
+                    pair = self._together((key, second), [*first, *factors], argument)
+                    if pair is not None:
                         found += 1
-                        yield both
+                        yield pair
 
     def _first_below(self, h: Hypothesis, chosen: Sequence[int]) -> bool:
         i = self.instances[0]
@@ -435,23 +482,3 @@ class Doctor:
         target = claim - vector(back.total, chosen)
         free = self.bends_of(i)[h.bends[0]].free
         return coefficients(target if free else target - x, [x] if free else [], 3 * self.bar(i, chosen)) is not None
-
-
-def _ranked(found: list[Diagnosis]) -> list[Diagnosis]:
-    """The most human first; the others have the same numbers. Each message once, few of them."""
-    out: list[Diagnosis] = []
-    for x in sorted(found, key=lambda x: x.rank):
-        if all(x.message != y.message for y in out):
-            out.append(replace(x, same_numbers=bool(out)))
-    return [*out[:1], *[x for x in out[1:6] if x.rank < 8]]
-
-
-def _both(a: Diagnosis, b: Diagnosis) -> Diagnosis:
-    """Two mistakes that meet."""
-    first, second = sorted((a, b), key=lambda x: x.rank)
-    message = f"Two mistakes meet. {first.message} {second.message}"
-    fix = "; ".join(x for x in (first.correction, second.correction) if x)
-    latex = r" \qquad ".join(x for x in (first.latex, second.latex) if x)
-    return Diagnosis(
-        first.kind, message, fix, latex, first.argument, first.place, (first, second), rank=10 + first.rank + second.rank
-    )

@@ -12,7 +12,7 @@ from chainrule.build.tree import flatten, unflatten
 from chainrule.explain import numeric
 from chainrule.explain.doctor.diagnosis import Diagnosis
 from chainrule.explain.doctor.kinks import Kink, kink
-from chainrule.explain.doctor.lab import EPS, Instance, Lab, upcast
+from chainrule.explain.doctor.lab import EPS, Bars, Instance, Lab, upcast
 from chainrule.explain.doctor.scene import Scene, flat, gradient, scene
 from chainrule.ir.graph import Array
 
@@ -57,16 +57,18 @@ def largest(i: Instance) -> float:
 def excess(i: Instance) -> float:
     """By how much the differences exceed what rounding explains: below 1 they do not."""
     worst = 0.0
+    if any(c.shape != t.shape for c, t in zip(i.claim, i.truth, strict=True)):
+        return float("inf")
+    if all(np.all(np.abs(c - t) <= _RELATIVE * np.abs(t)) for c, t in zip(i.claim, i.truth, strict=True)):
+        return 0.0
     for c, t, b in zip(i.claim, i.truth, i.noise, strict=True):
-        if c.shape != t.shape:
-            return float("inf")
         if t.size:
             allowed = b + _RELATIVE * np.abs(t) + 1e-300
             worst = max(worst, float(np.max(np.abs(c - t) / allowed)))
     return worst
 
 
-def quotients(f: Callable[..., Any], argnums: Sequence[int], args: Sequence[Any]) -> tuple[list[Array], list[Array], None]:
+def quotients(f: Callable[..., Any], argnums: Sequence[int], args: Sequence[Any]) -> tuple[list[Array], Bars, None]:
     """The gradient by difference quotients, with bars that count their own error."""
     args = list(args)
     truth, bars = list[Array](), list[Array]()
@@ -83,7 +85,7 @@ def quotients(f: Callable[..., Any], argnums: Sequence[int], args: Sequence[Any]
                 raise UndecidedError("the difference quotients do not settle at this point: a kink or a jump is near")
             truth.append(q.value)
             bars.append(20 * q.error + 1e-7 * np.abs(q.value) + 1e-12)
-    return truth, bars, None
+    return truth, lambda: bars, None
 
 
 _OWN_RULES = frozenset(("stop_gradient", "custom_jvp", "custom_vjp", "pulled"))

@@ -20,6 +20,11 @@ _SIZES = (5, 3, 7, 4, 6, 8, 9, 10, 11)
 _FACTORS = (2, 3, 4)
 
 
+Bars = Callable[[], "list[Array]"]
+"""Computes, when it is asked for, how large a difference rounding explains."""
+Truth = Callable[[Sequence[Any]], "tuple[list[Array], Bars, Scene | None]"]
+
+
 class OutsideError(Exception):
     """The function or the claimed gradient has no value there."""
 
@@ -34,8 +39,13 @@ class Instance:
     scene: Scene | None
     truth: list[Array]
     claim: list[Array]
-    noise: list[Array]
+    bars: Bars
     extra: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @cached_property
+    def noise(self) -> list[Array]:
+        """How large a difference rounding explains, per element."""
+        return self.bars()
 
     @cached_property
     def backward(self) -> Backward:
@@ -57,7 +67,7 @@ class Problem:
     args: tuple[Any, ...]
     argnums: tuple[int, ...]
     single: bool
-    truth: Callable[[Sequence[Any]], tuple[list[Array], list[Array], Scene | None]]
+    truth: Truth
     seed: int = 0
 
     @cached_property
@@ -102,27 +112,29 @@ def _numeric(x: Any) -> Array:
     return a if a.dtype.kind == "f" else a.astype(float)
 
 
-def traced_truth(f: Callable[..., Any], argnums: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
+def traced_truth(f: Callable[..., Any], argnums: Sequence[int]) -> Truth:
     """Truth by automatic differentiation, with the size of rounding errors per element."""
 
-    def truth(args: Sequence[Any]) -> tuple[list[Array], list[Array], Scene | None]:
+    def truth(args: Sequence[Any]) -> tuple[list[Array], Bars, Scene | None]:
         with np.errstate(all="ignore"):
             s = scene(f, args, argnums)
             g = gradient(s)
-            back = Backward(s)
-            size = back.magnitude()
-        rng = np.random.default_rng(5)
-        spread = [np.zeros(x.shape) for x in g]
-        for _ in range(2):
-            with np.errstate(all="ignore"):
-                moved = gradient(scene(f, _jiggled(args, rng), argnums))
-            spread = [np.maximum(a, np.abs(x - y)) for a, x, y in zip(spread, moved, g, strict=True)]
-        bars = [
-            30 * EPS * np.nan_to_num(a, posinf=0) + 30 * np.nan_to_num(b, posinf=0) for a, b in zip(size, spread, strict=True)
-        ]
-        return g, bars, s
+        return g, lambda: _rounding(f, argnums, args, s, g), s
 
     return truth
+
+
+def _rounding(f: Callable[..., Any], argnums: Sequence[int], args: Sequence[Any], s: Scene, g: Sequence[Array]) -> list[Array]:
+    """How far off each element may be: from what cancels in it, and from what it does when its inputs are rounded."""
+    rng = np.random.default_rng(5)
+    spread = [np.zeros(x.shape) for x in g]
+    with np.errstate(all="ignore"):
+        size = Backward(s).magnitude()
+        for _ in range(2):
+            moved = gradient(scene(f, _jiggled(args, rng), argnums))
+            spread = [np.maximum(a, np.abs(x - y)) for a, x, y in zip(spread, moved, g, strict=True)]
+    both = zip(size, spread, strict=True)
+    return [30 * EPS * np.nan_to_num(a, posinf=0) + 30 * np.nan_to_num(b, posinf=0) for a, b in both]
 
 
 def _jiggled(args: Sequence[Any], rng: np.random.Generator) -> tuple[Any, ...]:
@@ -194,12 +206,10 @@ class Lab:
             claim = self.problem.claim(args)
         if not all(np.all(np.isfinite(x)) for x in g) or not all(np.all(np.isfinite(x)) for x in claim):
             raise OutsideError
-        for k, c in enumerate(claim):
-            if c.dtype.itemsize < 8:
-                ratio = float(np.finfo(c.dtype).eps) / EPS
-                bars[k] = bars[k] * ratio
-                claim[k] = np.asarray(c, float)
-        return Instance(tuple(args), self.sizes_of(sizes), params, s, g, claim, bars)
+        ratio = [max(1.0, float(np.finfo(c.dtype).eps) / EPS) for c in claim]
+        wide = bars if max(ratio) == 1 else lambda: [b * r for b, r in zip(bars(), ratio, strict=True)]
+        claim = [np.asarray(c, float) for c in claim]
+        return Instance(tuple(args), self.sizes_of(sizes), params, s, g, claim, wide)
 
     def attempt(self, key: Any, sizes: Sequence[int] | None, seed: int, still: bool = False) -> Instance | None:
         """An instance with fresh data, None where there is none to be had."""

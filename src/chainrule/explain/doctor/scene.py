@@ -12,10 +12,12 @@ from chainrule import errors
 from chainrule.build.tree import flatten
 from chainrule.calls import Traced, run, traced
 from chainrule.emit.numpy import Program, to_numpy
+from chainrule.front.custom import KEEP_STOPS
 from chainrule.graphs import names
 from chainrule.ir.graph import Array, Atom, Eqn, Graph, Lit, Var, structure
 from chainrule.ir.hints import settle
 from chainrule.prims import TABLE
+from chainrule.transform.jvp import jvp
 from chainrule.transform.prepare import prepare
 from chainrule.transform.tidy import live, tidy
 from chainrule.transform.vjp import vjp
@@ -91,6 +93,14 @@ def reached(g: Graph, sources: Sequence[Var], blocked: frozenset[Var] = frozense
 def scene(f: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int]) -> Scene:
     """Trace `f` at `args`: all floating arguments are inputs where the function allows it, `argnums` alone otherwise."""
     floats = [k for k, x in enumerate(args) if k in argnums or _all_float(x)]
+    token = KEEP_STOPS.set(True)
+    try:
+        return _traced(f, args, floats, argnums)
+    finally:
+        KEEP_STOPS.reset(token)
+
+
+def _traced(f: Callable[..., Any], args: Sequence[Any], floats: list[int], argnums: Sequence[int]) -> Scene:
     try:
         t = traced(f, args, {}, floats, name="check")
     except Exception:
@@ -161,6 +171,24 @@ def gradient(s: Scene) -> list[Array]:
         return live(Graph(back.ins, back.eqns, back.outs[1:]))
 
     return run(s.graph, ("check", wrt), transform, [s.value(v) for v in s.graph.ins], [np.ones((), s.out.type.dtype)])
+
+
+def tangents(s: Scene, directions: Sequence[Sequence[Array]]) -> list[dict[Var, Array]]:
+    """How every active value moves when the inputs asked about move along each direction."""
+    eqns: list[Eqn] = []
+    for e in s.graph.eqns:
+        if any(v in s.blocked for v in e.outs):
+            inner = tuple(Var(v.type) for v in e.outs)
+            eqns.append(e._replace(outs=inner))
+            eqns += [Eqn("stop_gradient", (x,), (v,), {}, None) for x, v in zip(inner, e.outs, strict=True)]
+        else:
+            eqns.append(e)
+    known = [v for v in (*s.graph.ins, *[v for e in s.graph.eqns for v in e.outs]) if v in s.active]
+    position = {v: k for k, v in enumerate(s.graph.ins)}
+    g = jvp(Graph(s.graph.ins, tuple(eqns), tuple(known)), [position[v] for v in s.wrt])
+    program = Program(tidy(Graph(g.ins, g.eqns, g.outs[len(known) :])))
+    xs = [s.value(v) for v in s.graph.ins]
+    return [dict(zip(known, program(*xs, *d), strict=True)) for d in directions]
 
 
 # --- the backward pass, equation by equation --------------------------------------------------------------------------

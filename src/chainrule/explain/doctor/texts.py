@@ -50,5 +50,5 @@ def _sizes(f: Callable[..., Any], args: Sequence[Any]) -> dict[str, tuple[int, i
         s = scene(f, point, floats[:1])
     except Exception:
         s = None
-    lab = Lab(Problem(f, None, tuple(args), floats[:1], True, lambda a: ([], [], None)), s)
+    lab = Lab(Problem(f, None, tuple(args), floats[:1], True, lambda a: ([], list, None)), s)
     return {letter: group[0] for (letter, _), group in zip(lab.letters, lab.groups, strict=True)}
