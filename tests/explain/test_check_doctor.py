@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from explain_gradients import CASES, PAIRS, Case
 
 import chainrule as cr
 from chainrule.losses import LOSSES
+from explain_gradients import CASES, PAIRS, Case
 
 PLANTED = [(c, m) for c in CASES for m in c.mistakes]
 
@@ -116,7 +116,11 @@ def test_unknown_names_the_wrong_rows() -> None:
         g[1] += np.sin(37 * g[1]) + 0.3
         return g
 
-    c = cr.check(lambda W, X: np.sum((X @ W) ** 2), claimed, *[np.random.default_rng(k).normal(size=s) for k, s in enumerate([(4, 3), (5, 4)])])
+    c = cr.check(
+        lambda W, X: np.sum((X @ W) ** 2),
+        claimed,
+        *[np.random.default_rng(k).normal(size=s) for k, s in enumerate([(4, 3), (5, 4)])],
+    )
     assert c.diagnoses[0].kind == "unknown"
     assert "rows 1 of W" in c.diagnoses[0].message
 

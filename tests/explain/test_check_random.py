@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from programs import random_program
 
 import chainrule as cr
+from programs import random_program
 
 
 def case(seed: int) -> tuple[Callable[..., Any], Callable[..., Any], list[Any]]:

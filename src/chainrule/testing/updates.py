@@ -95,7 +95,8 @@ def _adams(rule: str, base: dict[str, Any]) -> Iterator[Variant]:
     def wrong(name: str, kind: str, correction: str, **change: Any) -> Variant:
         return Variant(name, Adam(**{**base, **change}), False, kind, correction)
 
-    yield wrong(_TF.format(rule=rule), "constant", "m_hat / (sqrt(v_hat) + epsilon)", epsilon="before")
+    if base.get("maximum") != "corrected":  # where there is nothing left to be corrected the two are the same
+        yield wrong(_TF.format(rule=rule), "constant", "m_hat / (sqrt(v_hat) + epsilon)", epsilon="before")
     yield wrong("epsilon is inside the square root", "constant", "sqrt(v_hat) + epsilon", epsilon="inside")
     yield wrong("epsilon is missing", "term", "sqrt(v_hat) + epsilon", epsilon="none")
     yield from _corrections(wrong)
