@@ -103,8 +103,8 @@ def integrated_gradients(f: Function, x: Any, baseline: Any = None, steps: int =
         Array of the shape of x.
 
     Numerics:
-        Exact along the path up to degree 2 steps - 1; where f bends (rectifiers), the error falls like 1 / steps^2 at worst, and
-        the gap shows it.
+        Exact where f is a polynomial of degree up to 2 steps along the path; where its slope jumps (rectifiers) the error falls
+        like 1 / steps, and the gap shows it.
 
     Example:
         >>> import numpy as np

@@ -22,7 +22,7 @@ from chainrule.compilation import jit
 from chainrule.distributions.continuous import Normal
 from chainrule.flow import scan, stop_gradient
 from chainrule.generative.batches import checked, run_epochs, whole
-from chainrule.nn.module import STATIC, Module
+from chainrule.nn.module import STATIC, Module, replaced
 from chainrule.special import logsumexp
 
 _LIKELIHOODS = ("gaussian", "bernoulli")
@@ -107,6 +107,13 @@ def by_score(net: Networks, x: Any, noise: Any, beta: float) -> Any:
     return bound + (fixed - others) * (log_q - stop_gradient(log_q))
 
 
+def _sure(encoder: nn.MLP, latent: int) -> nn.MLP:
+    """The encoder with deviation 1 for every x to begin with: an exponential of random numbers would make large losses."""
+    *rest, last = encoder.layers
+    keep = np.arange(2 * latent)[:, None] < latent
+    return replaced(encoder, layers=(*rest, replaced(last, weight=np.where(keep, last.weight, 0.0))))
+
+
 class VAE:
     r"""A variational autoencoder.
 
@@ -149,7 +156,7 @@ class VAE:
         if likelihood not in _LIKELIHOODS:
             raise ValueError(f"likelihood is one of {', '.join(map(repr, _LIKELIHOODS))}, not {likelihood!r}")
         a, b = random.split(key)
-        encoder = nn.MLP([features, *hidden, 2 * latent], activation, key=a)
+        encoder = _sure(nn.MLP([features, *hidden, 2 * latent], activation, key=a), latent)
         decoder = nn.MLP([latent, *reversed(list(hidden)), features], activation, key=b)
         self.features, self.latent = features, latent
         self.net = Networks(encoder, decoder, np.zeros(()) if likelihood == "gaussian" else None, likelihood)
