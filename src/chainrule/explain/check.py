@@ -71,10 +71,11 @@ class Check:
     def _numbers(self) -> list[str]:
         out: list[str] = []
         for name, t, g in zip(self.names, self.expected, self.claimed, strict=False):
-            if t.shape == g.shape and t.size and np.all(np.isfinite(g)) and np.any(t != g):
+            if t.shape == g.shape and t.size and np.all(np.isfinite(g)) and not np.allclose(t, g, rtol=1e-11, atol=1e-14):
                 at = np.unravel_index(int(np.argmax(np.abs(t - g))), t.shape)
                 spot = f"d{name}[{', '.join(str(int(k)) for k in at)}]" if t.ndim else f"d{name}"
-                out.append(f"{spot} should be {t[at]:.6g} and is {g[at]:.6g} (seed {self.seed}).")
+                digits = next((k for k in (6, 9, 12) if f"{t[at]:.{k}g}" != f"{g[at]:.{k}g}"), 17)
+                out.append(f"{spot} should be {t[at]:.{digits}g} and is {g[at]:.{digits}g} (seed {self.seed}).")
         return out
 
     def as_data(self) -> dict[str, Any]:

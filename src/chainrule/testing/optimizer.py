@@ -133,10 +133,10 @@ def check_optimizer(user_step: Step, rule: Any, *, params: Any = None, seed: int
     if found is not None:
         return Check("wrong", float("nan"), (found,), seed=seed)
     mine = walk.user(user_step)
-    if name:
-        table = variants(name, h)
-        return _verdict(mine, [(v, walk.formula(v.update, h)) for v in table], walk, h, seed)
-    return _against_rule(mine, rule, walk, hyper, seed)
+    with np.errstate(all="ignore"):
+        if not name:
+            return _against_rule(mine, rule, walk, hyper, seed)
+        return _verdict(mine, [(v, walk.formula(v.update, h)) for v in variants(name, h)], walk, h, seed)
 
 
 def _preflight(step: Step, walk: _Walk) -> Diagnosis | None:

@@ -45,7 +45,7 @@ def ranked(found: list[Diagnosis]) -> list[Diagnosis]:
     """The most human first; the others have the same numbers. Each message once, few of them."""
     out: list[Diagnosis] = []
     for x in sorted(found, key=lambda x: x.rank):
-        if all(x.message != y.message for y in out):
+        if all(x.message != y.message and (x.kind, x.place) != (y.kind, y.place or None) for y in out):
             out.append(replace(x, same_numbers=bool(out)))
     return [*out[:1], *[x for x in out[1:6] if x.rank < 8]]
 

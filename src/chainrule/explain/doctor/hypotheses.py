@@ -200,6 +200,8 @@ class Doctor:
         joint = list(range(len(names)))
         if len(joint) > 1 and all(self.instances and self.instances[0].fits(k) for k in joint):
             found = self.explain(joint, names[wrong[0]] if len(wrong) == 1 else "")
+            if len(wrong) == 1 and all(i.fits(wrong[0]) for i in self.instances):
+                found = ranked(self._whole(wrong, names[wrong[0]]) + [x for x in found if not x.parts]) or found
             if found:
                 return found
         out: list[Diagnosis] = []
@@ -267,13 +269,13 @@ class Doctor:
 
     def _plain(self, chosen: list[int], argument: str) -> list[Diagnosis]:
         """One cause: a factor on everything, or one bend."""
-        out: list[Diagnosis] = []
+        return ranked(self._whole(chosen, argument) + self._singles(chosen, argument, False))
+
+    def _whole(self, chosen: list[int], argument: str) -> list[Diagnosis]:
+        """A factor on everything."""
         h = Hypothesis(whole=True)
-        if self.screened(h, chosen):
-            factors = self.read(h, chosen)
-            if factors is not None:
-                out.append(words.scaled(self.lab, factors[0], argument))
-        return ranked(out + self._singles(chosen, argument, False))
+        factors = self.read(h, chosen) if self.screened(h, chosen) else None
+        return [] if factors is None else [words.scaled(self.lab, factors[0], argument)]
 
     def keys(self) -> list[tuple[Any, ...]]:
         """The bends there are."""

@@ -139,7 +139,7 @@ def _missing(lab: Lab, c: Factor) -> str:
 def path(lab: Lab, s: Scene, bend: Bend, c: Factor, argument: str, sizes: Mapping[str, int]) -> list[Diagnosis]:
     """A path that is taken c times instead of once."""
     nodes: Sequence[Var] = bend.story["nodes"]
-    inner = next((v for v in nodes if is_named(v) and v not in s.wrt), None)
+    inner = next((v for v in reversed(nodes) if is_named(v) and v not in s.wrt), None)
     top = nodes[0] if nodes else None
     if top is not None and addend(s, top):
         return _term(lab, s, top, c, argument, sizes)
@@ -201,7 +201,7 @@ def _through(s: Scene, bend: Bend, named: Var | None) -> tuple[str, str]:
     nodes: Sequence[Var] = bend.story["nodes"]
     inner = [v for v in nodes if v not in s.wrt]
     if inner:
-        statistic = next((v for v in inner if reduces(s, v)), inner[0])
+        statistic = next((v for v in reversed(inner) if reduces(s, v)), inner[0])
         return f"`{source(s, statistic)}`", place(s, statistic)
     k, i = bend.story["edges"][0]
     e = s.graph.eqns[k]
@@ -251,7 +251,7 @@ def _term(lab: Lab, s: Scene, top: Var, c: Factor, argument: str, sizes: Mapping
         fix = f"{d(argument)} - {part}" if part else ""
         return [Diagnosis("term", f"The derivative of the term {label} is counted twice.", fix, latex, argument, where, rank=0.6)]
     message = f"The derivative of the term {label} is {c.text} times what it should be: {_missing(lab, c)}."
-    fix = f"its part is {part}" if part else f"multiply its part by {c.inverse.text}"
+    fix = f"... + {part}" if part else f"multiply its part by {c.inverse.text}"
     return [Diagnosis("scale", message, fix, latex, argument, where, rank=(0.7 if c.number > 0 else 2.5) if _short(c) else 8.0)]
 
 
@@ -403,7 +403,7 @@ def jacobian(s: Scene, bend: Bend, argument: str) -> list[Diagnosis]:
             known.LATEX["softmax"] if axis is not None else "",
             argument,
             place(s, r.end),
-            rank=1.2 if axis is not None else 3.5 if bend.story["how"] == "no jacobian" else 2.1,
+            rank=1.2 + 0.1 * (not z.isidentifier()) if axis is not None else 3.5 if bend.story["how"] == "no jacobian" else 2.1,
         )
     ]
 
@@ -452,7 +452,7 @@ def others(s: Scene, bend: Bend, argument: str) -> list[Diagnosis]:
             known.LATEX.get(link, ""),
             argument,
             place(s, v),
-            rank=4.0,
+            rank=2.8 if link == "sigmoid" else 4.0,
         )
     ]
 
