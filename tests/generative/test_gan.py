@@ -7,7 +7,17 @@ import pytest
 from scipy import stats
 
 import chainrule as cr
-from chainrule.generative import GAN, class_quality, coverage, frechet_distance, ring, ring_centers, train_discriminator
+from chainrule.generative import (
+    GAN,
+    VAE,
+    WGAN,
+    class_quality,
+    coverage,
+    frechet_distance,
+    ring,
+    ring_centers,
+    train_discriminator,
+)
 from chainrule.generative.gan import discriminator_loss, generator_loss
 
 KEY = cr.random.key(6)
@@ -66,6 +76,15 @@ def test_repeatable_to_the_bit_and_several_discriminator_steps() -> None:
     ]
     np.testing.assert_array_equal(runs[0].sample(4, KEY), runs[1].sample(4, KEY))
     assert runs[0].history == runs[1].history
+
+
+def test_every_epoch_is_told_of() -> None:
+    x, seen = cr.random.normal(KEY, (32, 3)), []
+    for kind in (GAN, WGAN, VAE):
+        seen.clear()
+        model = kind(3, latent=2, hidden=(4,), key=KEY)
+        model.fit(x, epochs=3, batch_size=4, key=KEY, after_epoch=lambda m: seen.append((m, len(m.history))))
+        assert seen == [(model, 1), (model, 2), (model, 3)]
 
 
 @pytest.mark.slow

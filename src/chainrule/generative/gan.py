@@ -100,6 +100,7 @@ class GAN:
         learning_rate: Any = 2e-4,
         discriminator_steps: int = 1,
         optimizer: optim.Rule | None = None,
+        after_epoch: Callable[[GAN], object] | None = None,
     ) -> GAN:
         """Play the game; each epoch is one compiled loop.
 
@@ -111,6 +112,7 @@ class GAN:
             learning_rate: of Adam with beta1 = 0.5 (Radford, Metz and Chintala 2016), a number or a schedule.
             discriminator_steps: steps of the discriminator to one of the generator (k in algorithm 1).
             optimizer: a rule for both players in the place of Adam.
+            after_epoch: called with the model after each epoch: to show progress, to draw, to save.
 
         Returns:
             The model itself, trained; calling again goes on from there (with new optimisers).
@@ -144,6 +146,8 @@ class GAN:
         for state, losses in run_epochs(jit(epoch), start, data, epochs, batch_size, key, group=k):
             (self.generator, _), (self.discriminator, _) = state
             self.history.append(Losses(*[float(np.mean(y)) for y in losses]))
+            if after_epoch is not None:
+                after_epoch(self)
         return self
 
     def sample(self, n: int, key: Any) -> Any:

@@ -10,7 +10,7 @@ with equality where q is the posterior.  Training raises the right side (the evi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,6 +181,7 @@ class VAE:
         kl: str = "analytic",
         gradient: str = "pathwise",
         optimizer: optim.Rule | None = None,
+        after_epoch: Callable[[VAE], object] | None = None,
     ) -> VAE:
         r"""Raise the bound on the data; each epoch is one compiled loop.
 
@@ -195,6 +196,7 @@ class VAE:
             kl: "analytic", the closed form, or "sampled".
             gradient: "pathwise", through z (the reparameterisation), or "score", through ln q.
             optimizer: a rule in the place of Adam.
+            after_epoch: called with the model after each epoch: to show progress, to draw, to save.
 
         Returns:
             The model itself, trained; calling again goes on from there (with a new optimiser).
@@ -228,6 +230,8 @@ class VAE:
         for (net, _), bounds in run_epochs(jit(epoch), state, data, epochs, batch_size, key):
             self.net = net
             self.history.append(float(np.mean(bounds)))
+            if after_epoch is not None:
+                after_epoch(self)
         return self
 
     def _data(self, x: Any) -> Any:

@@ -22,7 +22,7 @@ A network is kept 1-Lipschitz, or nearly, in one of these ways:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -217,6 +217,7 @@ class WGAN:
         learning_rate: Any = 1e-4,
         critic_steps: int = 5,
         optimizer: optim.Rule | None = None,
+        after_epoch: Callable[[WGAN], object] | None = None,
     ) -> WGAN:
         """Train critic and generator in turn; each epoch is one compiled loop.
 
@@ -228,6 +229,7 @@ class WGAN:
             learning_rate: of Adam with beta1 = 0 and beta2 = 0.9, or of RMSProp under "clip", as in the papers.
             critic_steps: steps of the critic to one of the generator.
             optimizer: a rule for both networks in the place of these.
+            after_epoch: called with the model after each epoch: to show progress, to draw, to save.
 
         Returns:
             The model itself, trained; calling again goes on from there (with new optimisers).
@@ -262,6 +264,8 @@ class WGAN:
         for state, losses in run_epochs(jit(epoch), start, data, epochs, batch_size, key, group=k):
             (self.generator, _), (self.critic, _) = state
             self.history.append(Losses(*[float(np.mean(y)) for y in losses]))
+            if after_epoch is not None:
+                after_epoch(self)
         return self
 
     def sample(self, n: int, key: Any) -> Any:
