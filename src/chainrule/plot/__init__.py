@@ -2,6 +2,7 @@
 
 from chainrule.plot.curves import curves, measured_against_theory, steps_on_curve, thinned
 from chainrule.plot.network import heat, network, pictures
+from chainrule.plot.predictions import predicted
 from chainrule.plot.style import COLOURS, SERIES, figure, styled, svg
 from chainrule.plot.surface import contours_with_paths, decision
 
@@ -16,6 +17,7 @@ __all__ = [
     "measured_against_theory",
     "network",
     "pictures",
+    "predicted",
     "steps_on_curve",
     "styled",
     "svg",

@@ -90,26 +90,33 @@ def render(chapters: Sequence[Chapter], results: Sequence[Result], planned: int 
     Returns:
         HTML, the same bytes for the same results.
     """
-    environment = Environment(
-        loader=PackageLoader("chainrule.study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(mathml=mathml, words=words, inline=_inline, cell=_cell, svg=Markup)
     by_chapter = {key: list(group) for key, group in groupby(results, lambda r: r.chapter)}
     parts: dict[str, Any] = {
         "parts": [(c, by_chapter[c.id]) for c in chapters if c.id in by_chapter],
         "results": results,
         "passed": sum(r.passed for r in results),
         "missing": 0 if planned is None else planned - len(results),
+    }
+    return filled("page.html.jinja", parts)
+
+
+def filled(template: str, parts: dict[str, Any]) -> str:
+    """A page from a template of the house and what goes into it."""
+    environment = Environment(
+        loader=PackageLoader("chainrule.study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(mathml=mathml, words=words, inline=_inline, cell=_cell, svg=Markup)
+    house = {
         "light": Markup(variables()),
         "dark": Markup("".join(f"--{part}: {colour}; " for part, colour in _DARK.items())),
         "version": __version__,
     }
-    return environment.get_template("page.html.jinja").render(parts) + "\n"
+    return environment.get_template(template).render({**house, **parts}) + "\n"
 
 
-def write(folder: Path, page: str) -> Path:
+def write(folder: Path, page: str, name: str = PAGE) -> Path:
     """Write the page at once: a reader sees the old one or the new one, never half of it."""
-    path = folder / PAGE
+    path = folder / name
     fresh = path.with_suffix(".html.part")
     fresh.write_text(page, encoding="utf-8")
     os.replace(fresh, path)

@@ -1,0 +1,252 @@
+"""``chainrule train``: from a table to a trained model and a page about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.cli.common import INTERRUPTED, CommandError, need
+
+if TYPE_CHECKING:
+    from chainrule.cli.judged import Row
+    from chainrule.cli.predictor import Predictor
+    from chainrule.cli.table import Part, Survey
+    from chainrule.train import Fit
+
+_NEEDED = ("pandas", "pyarrow", "safetensors", "jinja2", "latex2mathml", "matplotlib", "threadpoolctl", "sklearn")
+RATES = {
+    "sgd": 0.05, "gradient_descent": 0.05, "momentum": 0.01, "nesterov": 0.01, "adagrad": 0.05, "rmsprop": 1e-3, "adadelta": 1.0,
+    "adam": 3e-3, "amsgrad": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "radam": 3e-3, "lion": 3e-4,
+}  # fmt: skip
+"""Optimisers and the learning rates they start with here, for standardised columns."""
+DIVERGED = 1
+_LOSS_HELP = (
+    "mse, mae, huber or log_cosh for amounts; cross_entropy, hinge or squared_hinge for classes "
+    "(default: mse or cross_entropy; hinge for svm)"
+)
+
+
+def add(commands: Any) -> None:
+    """Add the command to the command line."""
+    p: argparse.ArgumentParser = commands.add_parser(
+        "train",
+        help="train a model on a table and write a page about it",
+        description="Train a model on a CSV or Parquet file; write the model, its history and a self-contained HTML page.",
+        epilog="Exit status: 0 trained, 1 training diverged (what was trained before is kept), 2 wrong usage or data that cannot "
+        "be learned from, 130 interrupted (go on with --resume).",
+    )
+    p.add_argument("data", type=Path, help="a CSV or Parquet file with a header")
+    p.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    p.add_argument("--model", choices=("mlp", "linear", "logistic", "svm"), default="mlp", help="what to train (default: mlp)")
+    p.add_argument("--loss", metavar="LOSS", help=_LOSS_HELP)
+    p.add_argument("--optimizer", choices=tuple(RATES), default="adam", help="default: adam")
+    p.add_argument("--learning-rate", type=float, metavar="A", help="default: depends on the optimizer")
+    p.add_argument("--epochs", type=int, default=50, help="default: 50")
+    p.add_argument("--batch-size", type=int, metavar="N", help="default: 32, more for large tables")
+    p.add_argument("--hidden", default="64,64", metavar="SIZES", help="units of the hidden layers of an mlp (default: 64,64)")
+    p.add_argument("--activation", default="relu", help="of the hidden layers (default: relu)")
+    p.add_argument("--out", type=Path, default=Path("train-out"), metavar="DIR", help="where to write (default: train-out)")
+    p.add_argument("--encode", action="store_true", help="turn columns of text into columns of zeros and ones")
+    p.add_argument("--impute", choices=("mean",), help="fill missing numbers with the mean of the training rows")
+    p.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out (may be given again)")
+    p.add_argument("--test-size", type=float, default=0.2, metavar="PART", help="part of the rows to test with (default: 0.2)")
+    p.add_argument("--early-stopping", type=int, metavar="N", help="stop after N epochs in which the training loss did not fall")
+    p.add_argument("--seed", type=int, default=0, help="default: 0")
+    p.add_argument("--resume", action="store_true", help="go on where an interrupted training in DIR stopped")
+    p.add_argument("--json", action="store_true", help="print what came of it as JSON")
+    p.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that is ready to begin."""
+
+    survey: Survey
+    train: Part
+    test: Part
+    facts: dict[str, Any]
+    loss: Callable[[Any, Any], Any]
+    rate: float
+
+    def wanted(self, part: Part) -> Any:
+        """Targets in the form that the loss wants."""
+        from chainrule.cli.predictor import targets
+
+        y = (part.y - self.facts["target_mean"]) / self.facts["target_size"] if self.facts["classes"] is None else part.y
+        return targets(self.facts["loss"], y, self.facts["sizes"][-1])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as asked."""
+    need("study,train", *_NEEDED)
+    _check(args)
+    scratch = args.out / ".data"
+    try:
+        return _trained(args, _prepared(args, scratch))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise for options that cannot be meant."""
+    from chainrule.cli.predictor import LOSSES, predicts_classes
+    from chainrule.nn import ACTIVATIONS
+
+    for name in ("epochs", "batch_size", "early_stopping"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise CommandError(f"--{name.replace('_', '-')} must be 1 or more, and is {value}")
+    if not 0 < args.test_size < 1:
+        raise CommandError(f"--test-size must be between 0 and 1, and is {args.test_size:g}")
+    if args.learning_rate is not None and not args.learning_rate > 0:
+        raise CommandError(f"--learning-rate must be above 0, and is {args.learning_rate:g}")
+    for what, value, known in (("--loss", args.loss, LOSSES), ("--activation", args.activation, ACTIVATIONS)):
+        if value is not None and value not in known:
+            raise CommandError(f"{what}: there is no {value!r}; there are {', '.join(known)}")
+    if args.target in args.drop:
+        raise CommandError(f"--drop {args.target}: this is the target")
+    predicts_classes(args.model, args.loss)
+    _hidden(args)
+
+
+def _hidden(args: argparse.Namespace) -> list[int]:
+    if args.model != "mlp":
+        return []
+    try:
+        sizes = [int(n) for n in args.hidden.split(",") if n.strip()]
+    except ValueError:
+        sizes = [0]
+    if any(n < 1 for n in sizes):
+        raise CommandError(f"--hidden is a list of sizes such as 64,64, and is {args.hidden!r}")
+    return sizes
+
+
+def _prepared(args: argparse.Namespace, scratch: Path) -> Job:
+    """Read the table and bring it into shape; nothing is written before the table is known to be good."""
+    from chainrule import random
+    from chainrule.cli.predictor import facts_of, loss_name, objective, predicts_classes
+    from chainrule.cli.table import Wanted, fill, moments, standardise, survey
+
+    classes = predicts_classes(args.model, args.loss)
+    w = Wanted(args.data, args.target, args.encode, args.impute is not None, tuple(args.drop), classes)
+    s = survey(w)
+    _writable(args.out)
+    train, test = fill(w, s, args.test_size, random.key(args.seed), scratch)
+    mean, size = moments(train.x)
+    for part in (train, test):
+        standardise(part.x, mean, size)
+    outputs = 1 if s.classes is None or len(s.classes) == 2 else len(s.classes)
+    loss = loss_name(args.model, args.loss, s.classes is not None)
+    facts = facts_of(s, mean, size, [len(s.names), *_hidden(args), outputs], args.activation, loss)
+    if s.classes is None:
+        facts["target_mean"], facts["target_size"] = (float(a[0]) for a in moments(train.y[:, None]))
+    rate = RATES[args.optimizer] if args.learning_rate is None else args.learning_rate
+    return Job(s, train, test, facts, objective(loss, outputs), rate)
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as e:
+        raise CommandError(f"cannot write to {folder}: {e.strerror}. Name another folder with --out") from None
+
+
+def _trained(args: argparse.Namespace, job: Job) -> int:
+    from chainrule import errors
+    from chainrule.cli.predictor import Predictor
+
+    try:
+        fit, code = _fit(args, job), 0
+    except errors.CheckpointError as e:
+        raise CommandError(f"--resume: {e.seen} {e.needed}") from None
+    except errors.DivergedError as e:
+        print(f"chainrule: {e.seen}\n{e.needed}\nTry a smaller --learning-rate than {job.rate:g}.", file=sys.stderr)
+        fit, code = e.fit, DIVERGED
+    if len(fit.history):
+        with np.errstate(all="ignore"):  # what has diverged may overflow
+            _written(args, job, Predictor(fit.model, job.facts), fit)
+    if fit.stopped == "interrupted":
+        print(f"Interrupted after {fit.report.epochs} epochs. Go on with --resume.", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+def _fit(args: argparse.Namespace, job: Job) -> Fit:
+    from chainrule import optim
+    from chainrule.cli.predictor import network
+    from chainrule.train import EarlyStopping, fit
+
+    held_out = slice(0, 50_000)  # enough for a curve
+    return fit(
+        network(job.facts["sizes"], job.facts["activation"], args.seed),
+        job.loss,
+        (job.train.x, job.wanted(job.train)),
+        getattr(optim, args.optimizer)(job.rate),
+        epochs=args.epochs,
+        batch_size=args.batch_size or min(4096, max(32, len(job.train.y) // 2000)),
+        key=args.seed,
+        validation=(job.test.x[held_out], job.wanted(job.test)[held_out]),
+        early_stopping=EarlyStopping(args.early_stopping, "loss", restore_best=False) if args.early_stopping else None,
+        checkpoint=args.out / "checkpoints",
+        checkpoint_every=max(1, args.epochs // 50),
+        resume=args.resume,
+    )
+
+
+def _written(args: argparse.Namespace, job: Job, p: Predictor, fit: Fit) -> None:
+    """The model, the history, the numbers and the page."""
+    from chainrule.cli.judged import convergence, metrics
+    from chainrule.cli.predictor import write
+    from chainrule.cli.train_page import page
+    from chainrule.study.report import write as write_page
+
+    p.save(args.out)
+    scores = {"train": metrics(p, job.train), "test": metrics(p, job.test)}
+    converged: Sequence[Row] = [
+        ("steps before training diverged", float(fit.report.steps), "of a path that leads away from every minimum")
+    ]
+    if fit.stopped != "diverged":
+        converged = convergence(p.network, job.loss, job.train.x, job.wanted(job.train), not _hidden(args), job.rate)
+    columns = fit.history.columns
+    rows = [["epoch", *columns], *[[k + 1, *row] for k, row in enumerate(zip(*columns.values(), strict=True))]]
+    write(args.out / "history.csv", "".join(",".join(map(str, row)) + "\n" for row in rows).encode())
+    name = f"{args.model} with {job.facts['loss']} and {args.optimizer}"
+    path = write_page(args.out, page(name, job.survey, p, fit, job.test, scores, converged), "index.html")
+    data = {
+        "task": "regression" if p.classes is None else "classification", "model": args.model, "loss": job.facts["loss"],
+        "optimizer": args.optimizer, "learning_rate": job.rate, "rows": job.survey.rows, "features": len(job.survey.names),
+        "classes": p.classes, "epochs": fit.report.epochs, "steps": fit.report.steps, "stopped": fit.stopped, "metrics": scores,
+        "history": {k: c.tolist() for k, c in columns.items()},
+        "convergence": {label: value for label, value, _ in converged}, "page": str(path),
+    }  # fmt: skip
+    text = json.dumps(_finite(data), indent=1, ensure_ascii=False)
+    write(args.out / "metrics.json", text.encode())
+    print(text if args.json else _told(name, fit, scores, path))
+
+
+def _finite(x: Any) -> Any:
+    """Data that JSON can hold: what is no finite number is null."""
+    if isinstance(x, dict):
+        return {k: _finite(v) for k, v in x.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(x, list):
+        return [_finite(v) for v in x]  # pyright: ignore[reportUnknownVariableType]
+    return None if isinstance(x, float) and not abs(x) < float("inf") else x
+
+
+def _told(name: str, fit: Fit, scores: dict[str, dict[str, float]], path: Path) -> str:
+    from chainrule.train.history import aligned
+
+    rows = [["", "training", "test"], *[[k, f"{scores['train'][k]:.4f}", f"{v:.4f}"] for k, v in scores["test"].items()]]
+    head = str(fit.report).split("\n")[0]
+    return f"{name}: {head}\n\n{aligned(rows)}\n\nThe page: {path}"
