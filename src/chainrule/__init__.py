@@ -14,7 +14,8 @@ from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, 
 from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
-    from chainrule import analysis, distributions, estimators, generative, integrals, losses, nn, optim, regularizers  # noqa: F401
+    from chainrule import analysis, distributions, generative, integrals, losses, nn, optim, regularizers, testing
+    from chainrule import estimators as estimators  # not among the starred names: it needs scikit-learn
     from chainrule.explain.check import Check, Diagnosis, check
     from chainrule.explain.derive import Derivation, derive
     from chainrule.integrals import expectation, integrate

@@ -16,6 +16,7 @@ from chainrule.build.value import Value
 from chainrule.calls import Abstract, Cache, Traced, owned, traced, write
 from chainrule.emit.engines import ENGINES, MISS, Compiled, compile_graph
 from chainrule.emit.watch import Watched, watching
+from chainrule.errors.frames import hide
 from chainrule.ir.graph import Eqn, Graph, Lit, Var
 from chainrule.ir.types import ArrayType
 from chainrule.transform.tidy import tidy
@@ -45,7 +46,11 @@ class Jitted:
             y = fast(*args)
             if y is not MISS:
                 return y
-        return self._call(*args, **kwargs)
+        try:
+            return self._call(*args, **kwargs)
+        except Exception as e:
+            hide(e, isinstance(e, errors.ChainruleError))
+            raise  # a bare raise adds no entry for this frame
 
     @errors.boundary
     def _call(self, *args: Any, **kwargs: Any) -> Any:

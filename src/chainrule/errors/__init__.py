@@ -33,6 +33,8 @@ CLASSES: tuple[type[ChainruleError], ...] = (
     NonFiniteError,
     DivergedError,
     CheckpointError,
+    FormulaError,
+    NoFormulaError,
 )
 for _class in CLASSES:  # the name people import it by, in tracebacks too
     _class.__module__ = __name__
