@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+if TYPE_CHECKING:
+    from chainrule.optim import Rule
 
 Verdict = Literal["true", "conditional", "imprecise", "false", "not_checkable"]
 Kind = Literal["definition", "identity", "derivative", "update", "bound", "property", "remark", "table", "summary"]
@@ -36,7 +39,7 @@ class Finding:
         object.__setattr__(self, "numbers", {k: float(v) for k, v in self.numbers.items()})
 
 
-Formula = Callable[..., Any] | float | str | tuple[Any, ...] | None
+Formula: TypeAlias = "Callable[..., Any] | Rule | float | str | tuple[Any, ...] | None"
 Judge = Callable[[Any], Finding]
 
 

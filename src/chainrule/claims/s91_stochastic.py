@@ -144,8 +144,10 @@ def keeps_robbins_and_monro(schedule: Any) -> tuple[bool, dict[str, float]]:
     import sympy as sp
 
     k = sp.symbols("k", integer=True, positive=True)
-    diverges = sp.Sum(schedule(k), (k, 1, sp.oo)).is_convergent() == False  # noqa: E712  SymPy's own truth values
-    finite = sp.Sum(schedule(k) ** 2, (k, 1, sp.oo)).is_convergent() == True  # noqa: E712
+    total: Any = sp.Sum(schedule(k), (k, 1, sp.oo))
+    squares: Any = sp.Sum(schedule(k) ** 2, (k, 1, sp.oo))
+    diverges = total.is_convergent() == False  # noqa: E712  SymPy's own truth values
+    finite = squares.is_convergent() == True  # noqa: E712
     return bool(diverges and finite), {"sum diverges": float(diverges), "sum of squares converges": float(finite)}
 
 
