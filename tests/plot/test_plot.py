@@ -23,6 +23,7 @@ PICTURES = {
     "decision": lambda: plot.decision(lambda p: p[:, 0] > p[:, 1], np.eye(2), np.array([0, 1]), "t"),
     "network": lambda: plot.network([np.array([[1.0, -2.0]])], [np.array([1.0, 2.0]), np.array([3.0])], "t", ["in", "out"]),
     "heat": lambda: plot.heat({"a": np.array([[1.0, -2.0]]), "zero": np.zeros((2, 2))}, "t", "note"),
+    "predicted": lambda: plot.predicted(np.array([1.0, 2.0, 3.0]), np.array([1.1, 1.9, 3.2]), "t", "y"),
     "pictures": lambda: plot.pictures([np.eye(3)] * 7, [str(k) for k in range(7)], "t"),
 }
 
