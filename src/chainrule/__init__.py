@@ -14,7 +14,7 @@ from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, 
 from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
-    from chainrule import analysis, distributions, generative, integrals, losses, nn, optim, regularizers, testing
+    from chainrule import analysis, distributions, generative, integrals, losses, nn, optim, regularizers, rl, testing
     from chainrule import estimators as estimators  # not among the starred names: it needs scikit-learn
     from chainrule.explain.check import Check, Diagnosis, check
     from chainrule.explain.derive import Derivation, derive
@@ -49,6 +49,7 @@ _LATER = {
     "fit": "chainrule.train:fit",
     "nn": "chainrule.nn",
     "regularizers": "chainrule.regularizers",
+    "rl": "chainrule.rl",
 }
 """Names that are loaded when they are first used, so that ``import chainrule`` stays quick: a module, or ``module:name``."""
 
@@ -71,6 +72,6 @@ __all__ = [
     "Check", "Derivation", "Diagnosis", "EarlyStopping", "Graph", "analysis", "check", "check_loss", "check_optimizer",
     "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "derive", "distributions", "errors", "expectation",
     "fit", "fori_loop", "generative", "grad", "hessian", "hvp", "integrals", "integrate", "jacobian", "jit", "jvp",
-    "linearize", "losses", "minimize", "nn", "optim", "random", "regularizers", "scan", "special", "stop_gradient",
-    "testing", "trace", "value_and_grad", "vjp", "vmap", "while_loop",
+    "linearize", "losses", "minimize", "nn", "optim", "random", "regularizers", "rl", "scan", "special",
+    "stop_gradient", "testing", "trace", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
