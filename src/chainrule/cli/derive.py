@@ -23,7 +23,9 @@ def add(commands: Any) -> None:
         description="The derivative as formulas, steps, NumPy source or a picture. Every line is checked numerically first.",
         epilog='Example: chainrule derive "mean((sigmoid(W @ x + b) - y)**2)" --wrt W --shape W=m,n x=n b=m y=m',
     )
-    p.add_argument("what", metavar="FORMULA|FILE.py:FUNCTION", help="a formula (Python's syntax or LaTeX), or a function in a file")
+    p.add_argument(
+        "what", metavar="FORMULA|FILE.py:FUNCTION", help="a formula (Python's syntax or LaTeX), or a function in a file"
+    )
     p.add_argument("--wrt", nargs="+", metavar="NAME", help="the arguments to differentiate with respect to (default: the first)")
     p.add_argument("--shape", nargs="+", action="extend", default=[], metavar="NAME=SIZES", help="shapes: X=n,d w=d")
     p.add_argument("--example", metavar="FILE.py:FUNCTION", help="a function without arguments that returns example arguments")
@@ -32,7 +34,9 @@ def add(commands: Any) -> None:
     out = p.add_mutually_exclusive_group()
     out.add_argument("--latex", action="store_true", help="print LaTeX only")
     out.add_argument("--source", action="store_true", help="print NumPy source of value(...) and gradient(...)")
-    out.add_argument("--steps", choices=("reverse", "forward"), nargs="?", const="reverse", help="print the chain rule step by step")
+    out.add_argument(
+        "--steps", choices=("reverse", "forward"), nargs="?", const="reverse", help="print the chain rule step by step"
+    )
     out.add_argument("--svg", type=Path, metavar="FILE", help="write a picture")
     out.add_argument("--html", type=Path, metavar="FILE", help="write a page with all of it")
     out.add_argument("--json", action="store_true", help="print all of it as JSON")

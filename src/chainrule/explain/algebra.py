@@ -22,7 +22,7 @@ def cost(x: Tensor) -> float:
 def _cost(t: Term, seen: set[str]) -> float:
     total = 1.5 + 0.5 * (abs(t.coef.number) != 1) + 0.3 * len(t.coef.powers)
     for f in t.factors:
-        total += 1 + 0.3 * (f.power != 1)
+        total += 1 + (1.0 if isinstance(f.atom, tn.Apply | tn.Op) else 0.3) * (f.power != 1)
         if isinstance(f.atom, Bracket):
             total += 0.3 + sum(_cost(u, seen) - 1 for u in f.atom.inner.terms) + 8 * (f.atom.rank > 2)
             total += 2 * (f.atom.rank == 2 and any(not u.factors for u in f.atom.inner.terms))
@@ -59,7 +59,7 @@ def _better_inside(a: tn.Atom) -> Tensor | None:
         (p,) = parts
         if p.rank == a.rank:
             return p
-    return a.with_parts(parts)
+    return tn.with_parts(a, parts)
 
 
 def absorbed(t: Term) -> Term:
@@ -116,11 +116,11 @@ def factored(x: Tensor) -> Tensor:
                 if weight:
                     found.append((weight, a, fs))
     found.sort(key=lambda w: -w[0])
-    for _, a, fs in found[:12]:
-        y = _taken_out(x, a, fs)
-        if y is not None:
-            return factored(y) if len(y.terms) < len(x.terms) else y
-    return x
+    tried = [y for _, a, fs in found[:8] if (y := _taken_out(x, a, fs)) is not None]
+    if not tried:
+        return x
+    y = min(tried, key=cost)
+    return factored(y) if len(y.terms) < len(x.terms) else y
 
 
 def _taken_out(x: Tensor, a: int, shared: Sequence[Factor]) -> Tensor | None:
@@ -128,7 +128,7 @@ def _taken_out(x: Tensor, a: int, shared: Sequence[Factor]) -> Tensor | None:
     inside: list[Term] = []
     outside: list[Term] = []
     place = 0
-    for k, t in enumerate(x.terms):
+    for t in x.terms:
         rest = without(shared, t, x.free)
         if rest is None:
             outside.append(t)
@@ -187,7 +187,7 @@ def match(f: Factor, g: Factor, to: dict[Index, Index], own: set[Index]) -> bool
         return False
     new = dict(to)
     for i, j in zip(f.at, g.at, strict=True):
-        if (i in own) != (j in own) or new.setdefault(i, j) is not j:
+        if i.size != j.size or (i in own) != (j in own) or new.setdefault(i, j) is not j:
             return False
     if len(set(new.values())) != len(new):
         return False

@@ -9,13 +9,15 @@ from fractions import Fraction
 from chainrule import errors
 from chainrule.build.builder import Builder
 from chainrule.explain import facts as _facts
+from chainrule.explain import functions as _functions
+from chainrule.explain import rows as _rows
 from chainrule.explain import tensor as tn
 from chainrule.explain.algebra import best, cost
 from chainrule.explain.naming import Definition, Named, named
 from chainrule.explain.problem import Problem
 from chainrule.explain.reading import DifferentStructureError, Reader
 from chainrule.explain.sizes import ONE, Monomial, NotSymbolicError, Sizes, samples
-from chainrule.explain.tensor import Delta, Factor, Index, Tensor, Term
+from chainrule.explain.tensor import Bracket, Delta, Factor, Index, Tensor, Term
 from chainrule.ir.graph import Graph, Var
 from chainrule.ir.hints import settle, text
 from chainrule.ir.where import Where
@@ -26,7 +28,8 @@ from chainrule.transform.tidy import tidy
 from chainrule.transform.vjp import vjp
 from chainrule.transform.vmap import vmap
 
-assert _facts.RULES  # the identities are in force
+assert _facts.RULES  # the identities are in force, and how rows are read is known
+assert _rows.READ is _functions.READ
 MANY = 120
 """Programs of more equations are read with a name for every value the user named, and in no other way."""
 _SHOWN = tuple(r for r in RULES if isinstance(r.right, str) or getattr(r.right, "row", "") in ("expit", "tanh", "abs"))
@@ -77,7 +80,9 @@ def _formulas(p: Problem, order: int) -> Formulas:
     return min(tried, key=lambda t: t[0])[1]
 
 
-def _attempt(p: Problem, graphs: Sequence[Graph], at: Sequence[Sizes], order: int, user: list[Definition], hold: bool) -> Formulas:
+def _attempt(
+    p: Problem, graphs: Sequence[Graph], at: Sequence[Sizes], order: int, user: list[Definition], hold: bool
+) -> Formulas:
     inputs = [tn.leaf_tensor(tn.Leaf(n, p.symbolic(k))) for k, n in enumerate(p.names)]
     reader = Reader([rewrite(g, _SHOWN) for g in graphs], at, inputs)
     held: dict[str, Tensor] = {}
@@ -87,7 +92,8 @@ def _attempt(p: Problem, graphs: Sequence[Graph], at: Sequence[Sizes], order: in
     known = dict(held)
     targets, notes = _derivatives(p, graphs, at, inputs, order, held if hold else None)
     notes = list(dict.fromkeys([*reader.notes, *notes]))
-    targets = [_in_order(best(t)) for t in targets]
+    seen = {a.inner.key for a in tn.atoms(value) if isinstance(a, Bracket)}
+    targets = [with_signs(_in_order(best(t)), seen) for t in targets]
     definitions: list[Definition] = [(k, best(v)) for k, v in {**known, **held}.items()]
     if hold:
         others = [(k, d) for k, d in user if k not in held]
@@ -102,6 +108,29 @@ def _in_order(x: Tensor) -> Tensor:
     return Tensor(x.free, x.terms[::-1])
 
 
+def with_signs(x: Tensor, seen: set[str]) -> Tensor:
+    """Differences the way round in which they were met first: x - m and not m - x, if the function says x - m."""
+
+    def by(a: tn.Atom) -> Tensor | None:
+        if not a.parts:
+            return tn.leaf_tensor(a)
+        parts = [with_signs(p, seen) for p in a.parts]
+        if not isinstance(a, Bracket):
+            return tn.leaf_tensor(a) if all(p is q for p, q in zip(parts, a.parts, strict=True)) else tn.with_parts(a, parts)
+        (inner,) = parts
+        if len(inner.terms) < 2 or inner.key in seen:
+            return tn.leaf_tensor(a) if inner is a.inner else inner
+        back = inner.negative
+        if back.key not in seen:
+            seen.add(inner.key)
+            return tn.leaf_tensor(a) if inner is a.inner else inner
+        sizes = tuple(i.size for i in back.free)
+        first = sorted(back.terms, key=lambda t: t.coef.number < 0)
+        return tn.leaf_tensor(Bracket(Tensor(back.free, tuple(first)), sizes)).negative
+
+    return tn.replaced(x, by)
+
+
 def _with_held(
     targets: list[Tensor], value: Tensor, held: list[Definition], user: list[Definition], taken: Sequence[str]
 ) -> Named:
@@ -113,8 +142,8 @@ def _with_held(
 
     every = [*held, *n.definitions]
     order = dict[str, Tensor]()
-    for x in [*n.targets, *[d for _, d in n.definitions]]:
-        order.update(needed_by(x, every))
+    for x in [*n.targets, n.value, *[d for _, d in n.definitions]]:
+        order.update(needed_by([x], every))
     # definitions made of others come after them
     out: dict[str, Tensor] = {}
 
@@ -177,7 +206,7 @@ def _user_names(p: Problem, graphs: Sequence[Graph], at: Sequence[Sizes]) -> lis
     return [(k, best(v)) for k, v in found.items()]
 
 
-# --- derivatives ----------------------------------------------------------------------------------------------------------------
+# --- derivatives --------------------------------------------------------------------------------------------------------------
 
 
 def _derivatives(

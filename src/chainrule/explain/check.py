@@ -287,7 +287,7 @@ class _Examination:
             "wrong", error, diagnoses=tuple(found), expected=tuple(truth), claimed=tuple(np.asarray(c, float) for c in claim)
         )
 
-    # --- functions that return arrays ------------------------------------------------------------------------------------------
+    # --- functions that return arrays -----------------------------------------------------------------------------------------
 
     def _jacobian(self, leaves: list[Array], found: Diagnosis | None) -> Check:
         """Check a Jacobian: contracted with random weights it is a gradient."""

@@ -46,10 +46,11 @@ class Derivation:
     def __init__(self, problem: Problem, order: int, layout: str) -> None:
         self.problem = problem
         self.order = order
+        self._constants: list[Any] = []
         self.layout = layout
         found = formulas(problem, order)
         self.notes = found.notes
-        self._tensors = found
+        self.expressions = found
         self.definitions: list[tuple[str, Node]] = [(name, lower(x)) for name, x in found.definitions]
         self.value: Node = lower(found.value)
         self.scalar = found.value.rank == 0
@@ -79,14 +80,17 @@ class Derivation:
         return "Jacobian" if not self.scalar else "gradient" if any(g.rank for g in self.gradients) else "derivative"
 
     def _typesetter(self) -> Typesetter:
-        return Typesetter({*self.problem.names, *self.problem.sizes, *[n for n, _ in self.definitions], self.function_name})
+        w = Typesetter({*self.problem.names, *self.problem.sizes, *[n for n, _ in self.definitions], self.function_name})
+        w.constants = self._constants
+        return w
 
     # --- LaTeX ------------------------------------------------------------------------------------------------------------
 
     @cached_property
     def lines(self) -> list[tuple[str, str]]:
         """Left and right sides of all lines: definitions, then derivatives."""
-        out = [self._line(symbol(name), x) for name, x in self.definitions]
+        needed = {n for n, _ in needed_by(self.expressions.targets, self.expressions.definitions)}
+        out = [self._line(symbol(name), x) for name, x in self.definitions if name in needed]
         return [*out, *[self._gradient_line(k, g) for k, g in zip(self.problem.wrt, self.gradients, strict=True)]]
 
     def _line(self, left: Term, x: Node) -> tuple[str, str]:
@@ -127,7 +131,7 @@ class Derivation:
     @property
     def value_latex(self) -> str:
         """The function itself as LaTeX, with the definitions it needs."""
-        needed = {n for n, _ in needed_by(self._tensors.value, self._tensors.definitions)}
+        needed = {n for n, _ in needed_by([self.expressions.value], self.expressions.definitions)}
         head = [self._line(symbol(n), x) for n, x in self.definitions if n in needed]
         return _block([*head, self._line(symbol(self.function_name), self.value)])
 
@@ -136,7 +140,9 @@ class Derivation:
         """What a reader must know to read the formulas as they are meant."""
         out: list[str] = []
         if self.scalar and self.order == 1 and any(g.rank for g in self.gradients):
-            shape = "has the shape of its argument" if self.layout == "denominator" else "has the transposed shape of its argument"
+            shape = (
+                "has the shape of its argument" if self.layout == "denominator" else "has the transposed shape of its argument"
+            )
             out.append(f"{self.layout} layout: a gradient {shape}; vectors are columns")
         if not self.scalar:
             out.append("Jacobian: the axes of the result first, then those of the argument")
@@ -232,7 +238,8 @@ class Derivation:
         return "\n".join(f"{a} = {b}" for a, b in self.lines)
 
     def __repr__(self) -> str:
-        return f"<{self.kind} of {self.function_name} with respect to {', '.join(self.problem.names[k] for k in self.problem.wrt)}>\n{self}"
+        names = ", ".join(self.problem.names[k] for k in self.problem.wrt)
+        return f"<{self.kind} of {self.function_name} with respect to {names}>\n{self}"
 
     def _repr_latex_(self) -> str:
         return f"$$\n{self.latex}\n$$"
@@ -284,10 +291,14 @@ def sizes_of(p: Problem, args: Sequence[Any]) -> dict[str, int]:
     for name, shape, x in zip(p.names, p.shapes, args, strict=True):
         got = np.shape(x) if not hasattr(x, "shape") else x.shape
         if len(got) != len(shape):
-            raise errors.ShapeError(f"{name} has {len(shape)} axes in the derivation, and an array of shape {tuple(got)} was given")
+            raise errors.ShapeError(
+                f"{name} has {len(shape)} axes in the derivation, and an array of shape {tuple(got)} was given"
+            )
         for s, n in zip(shape, got, strict=True):
             if (s if isinstance(s, int) else found.setdefault(s, n)) != n:
-                raise errors.ShapeError(f"{name} has shape {tuple(got)}; the derivation needs {shape}, where {s} is {found.get(str(s), s)}")
+                raise errors.ShapeError(
+                    f"{name} has shape {tuple(got)}; the derivation needs {shape}, where {s} is {found.get(str(s), s)}"
+                )
     return found
 
 

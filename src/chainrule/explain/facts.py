@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from chainrule.explain.sizes import ONE, Monomial
-from chainrule.explain.tensor import RULES, Apply, Bracket, Delta, Factor, Index, Op, Tensor
+from chainrule.explain.tensor import RULES, Apply, Bracket, Delta, Factor, Index, Op, Tensor, factors_of, power
 
 
 def cancelled_inverse(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Sequence[Factor]] | None:
@@ -23,11 +23,11 @@ def cancelled_inverse(factors: Sequence[Factor], own: set[Index]) -> tuple[Monom
                 continue
             for a, b in ((0, 1), (1, 0)):
                 shared = f.at[a]
-                if g.at[b] is shared and shared not in own and f.at[b] is not g.at[a]:
-                    if sum(h.at.count(shared) for h in factors) == 2:
-                        rest = [h for h in factors if h is not f and h is not g]
-                        i, j = (f.at[b], g.at[a]) if a == 1 else (g.at[a], f.at[b])
-                        return coef, [*rest, Factor(Delta(f.atom.sizes), (i, j))]
+                met = g.at[b] is shared and shared not in own and f.at[b] is not g.at[a]
+                if met and sum(h.at.count(shared) for h in factors) == 2:
+                    rest = [h for h in factors if h is not f and h is not g]
+                    i, j = (f.at[b], g.at[a]) if a == 1 else (g.at[a], f.at[b])
+                    return coef, [*rest, Factor(Delta(f.atom.sizes), (i, j))]
     return None
 
 
@@ -76,4 +76,23 @@ def _normaliser(g: Factor, a: Apply, f: Factor) -> tuple[int, ...] | None:
     return axes if axes and [at.get(i) for i in places] == kept else None
 
 
-RULES += [cancelled_inverse, softmax]
+def quotients(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Sequence[Factor]] | None:
+    """sinh / cosh = tanh, sign(x) / |x| = 1 / x."""
+    for f in factors:
+        if not isinstance(f.atom, Apply) or f.power != 1 or f.atom.row not in ("sinh", "sign"):
+            continue
+        other = {"sinh": "cosh", "sign": "abs"}[f.atom.row]
+        key = Apply(other, f.atom.args, f.atom.sizes).key
+        g = next((g for g in factors if g.atom.key == key and g.at == f.at and g.power == -1), None)
+        if g is None:
+            continue
+        rest = [h for h in factors if h is not f and h is not g]
+        if f.atom.row == "sinh":
+            return ONE, [*rest, Factor(Apply("tanh", f.atom.args, f.atom.sizes), f.at)]
+        t = factors_of(power(f.atom.args[0], Fraction(-1)), f.at) if len(set(f.at)) == len(f.at) else None
+        if t is not None:
+            return t.coef, [*rest, *t.factors]
+    return None
+
+
+RULES.extend([cancelled_inverse, softmax, quotients])

@@ -103,7 +103,23 @@ _UNARY: dict[type, Callable[..., Any]] = {ast.USub: operator.neg, ast.UAdd: oper
 _COMPARE: dict[type, Callable[..., Any]] = {
     ast.Gt: operator.gt, ast.Lt: operator.lt, ast.GtE: operator.ge, ast.LtE: operator.le, ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
-_METHODS = {"sum", "mean", "max", "min", "prod", "var", "std", "dot", "trace", "transpose", "reshape", "cumsum", "squeeze", "ravel", "flatten"}
+_METHODS = {
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "prod",
+    "var",
+    "std",
+    "dot",
+    "trace",
+    "transpose",
+    "reshape",
+    "cumsum",
+    "squeeze",
+    "ravel",
+    "flatten",
+}
 
 
 def function_names() -> list[str]:
@@ -229,7 +245,10 @@ class Formula:
 
     def _shapes_of(self, n: ast.BinOp, env: Mapping[str, Any]) -> str:
         try:
-            left, right = (np.shape(self._value(x, env)) if not isinstance(v := self._value(x, env), Value) else v.shape for x in (n.left, n.right))
+            left, right = (
+                np.shape(self._value(x, env)) if not isinstance(v := self._value(x, env), Value) else v.shape
+                for x in (n.left, n.right)
+            )
         except Exception:
             return ""
         labels: dict[int, str] = {v: k for k, v in env.items() if isinstance(v, int)}
@@ -240,7 +259,7 @@ class Formula:
 
     def _operands(self, n: ast.expr, env: Mapping[str, Any]) -> Callable[[], Any]:
         """The operation of a node, its operands evaluated."""
-        go = lambda x: self._value(x, env)  # noqa: E731
+        go = lambda x: self._value(x, env)
         if isinstance(n, ast.Constant):
             if not isinstance(n.value, int | float) or isinstance(n.value, bool):
                 raise self.blame(n, f"{n.value!r} is not a number.")
@@ -267,7 +286,9 @@ class Formula:
             return lambda: xs if isinstance(n, ast.List) else tuple(xs)
         if isinstance(n, ast.Call):
             return self._call(n, env)
-        raise self.blame(n, "This has no meaning in a formula.", "A formula is made of +, -, *, /, **, @, functions and indexing.")
+        raise self.blame(
+            n, "This has no meaning in a formula.", "A formula is made of +, -, *, /, **, @, functions and indexing."
+        )
 
     def _named(self, n: ast.Name, env: Mapping[str, Any]) -> Any:
         if n.id in env:
@@ -299,7 +320,9 @@ class Formula:
         root = name.split(".")[0] if name else ""
         words = {k.arg: self._keyword(k, env) for k in n.keywords if k.arg}
         args = [self._value(x, env) for x in n.args]
-        if name is not None and ("." not in name or (root in ("np", "numpy", "special", "scipy", "linalg", "cr") and root not in env)):
+        if name is not None and (
+            "." not in name or (root in ("np", "numpy", "special", "scipy", "linalg", "cr") and root not in env)
+        ):
             f = _function(last)
             if f is None:
                 raise self.blame(n.func, f"{name} is not a function that formulas know.")

@@ -7,64 +7,27 @@ the index: ``x_i`` is the i-th row of x.  Every character of the result remember
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from chainrule.errors import FormulaError
 from chainrule.explain.formula import Formula, function_names
-
-_GREEK = set(
-    re.findall(
-        r"\w+",
-        "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi varphi chi "
-        "psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell",
-    )
+from chainrule.explain.latex_pieces import (
+    ACCENTS,
+    ALIASES,
+    CLOSING,
+    FONTS,
+    FUNCTIONS,
+    GREEK,
+    Piece,
+    Token,
+    Tokens,
+    cat,
+    plus,
+    raised,
+    times,
+    turned,
 )
-_ALIASES = {"lambda": ("lam", "lambda_", "lmbda"), "varepsilon": ("eps", "epsilon"), "epsilon": ("eps", "epsilon"), "varphi": ("phi",)}
-_FUNCTIONS = {
-    "log": "log", "ln": "log", "exp": "exp", "sin": "sin", "cos": "cos", "tan": "tan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
-    "arcsin": "arcsin", "arccos": "arccos", "arctan": "arctan", "det": "det", "max": "max", "min": "min",
-}  # fmt: skip
-_SPACE = {",", ";", "!", ":", " ", "quad", "qquad", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "left", "right", "displaystyle", "limits"}
-_FONTS = {"mathbf", "boldsymbol", "mathrm", "mathit", "mathsf", "bm", "text", "operatorname"}
-_ACCENTS = {"hat": "hat", "bar": "bar", "tilde": "tilde", "widehat": "hat", "dot": "dot"}
-_CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lVert": r"\rVert", r"\lvert": r"\rvert", r"\|": r"\|", "|": "|"}
-_TOKEN = re.compile(r"\\([a-zA-Z]+|.)|\d+(?:\.\d+)?|[a-zA-Z]|\s+|.", re.DOTALL)
-
-
-class Token(NamedTuple):
-    """A piece of LaTeX and where it stands."""
-
-    text: str
-    start: int
-    end: int
-
-
-class Piece:
-    """Python text of a value, where each character came from, and what the value is."""
-
-    def __init__(self, text: str, places: list[int], rank: int, row: bool = False, lead: bool = False, atom: bool = True) -> None:
-        self.text, self.places, self.rank, self.row, self.lead, self.atom = text, places, rank, row, lead, atom
-
-    def like(self, rank: int, row: bool = False, lead: bool | None = None, atom: bool = True) -> Piece:
-        """The same text, said to be something else."""
-        return Piece(self.text, self.places, rank, row, self.lead if lead is None else lead, atom)
-
-    @property
-    def grouped(self) -> Piece:
-        """In brackets, if it is more than one thing."""
-        return self if self.atom else cat(self.places[0], "(", self, ")").like(self.rank, self.row, self.lead)
-
-
-def cat(at: int, *parts: str | Piece) -> Piece:
-    """Texts one after the other; plain ones belong to the character `at`."""
-    text, places = "", list[int]()
-    for p in parts:
-        text += p if isinstance(p, str) else p.text
-        places += [at] * len(p) if isinstance(p, str) else p.places
-    lead = any(not isinstance(p, str) and p.lead for p in parts)
-    return Piece(text, places, 0, lead=lead)
 
 
 def from_latex(text: str, shapes: Mapping[str, Any]) -> Formula:
@@ -81,51 +44,12 @@ def from_latex(text: str, shapes: Mapping[str, Any]) -> Formula:
     return Formula(piece.text, text, piece.places)
 
 
-class _Reader:
+class _Reader(Tokens):
     def __init__(self, text: str, shapes: Mapping[str, tuple[str | int, ...]]) -> None:
-        self.text = text
+        super().__init__(text)
         self.shapes = shapes
-        self.tokens: list[Token] = []
-        for m in _TOKEN.finditer(text):
-            if not m[0].isspace() and not (m[0].startswith("\\") and m[0][1:] in _SPACE) and m[0] not in ("$", "&", "~"):
-                self.tokens.append(Token(m[0], m.start(), m.end()))
-        self.k = 0
         self.scope: list[str] = []
         self.closing: list[str] = []
-
-    # --- tokens ---------------------------------------------------------------------------------------------------------------
-
-    @property
-    def now(self) -> str:
-        """The token at hand, empty at the end."""
-        return self.tokens[self.k].text if self.k < len(self.tokens) else ""
-
-    @property
-    def place(self) -> int:
-        """Where it stands."""
-        return self.tokens[self.k].start if self.k < len(self.tokens) else max(len(self.text) - 1, 0)
-
-    def take(self) -> str:
-        """The token at hand; on to the next."""
-        t = self.now
-        self.k += 1
-        return t
-
-    def error(self, seen: str, needed: str = "", fix: str = "", start: int | None = None) -> FormulaError:
-        """An error at the token at hand, or from `start` on."""
-        a = self.place if start is None else start
-        end = self.tokens[min(self.k, len(self.tokens) - 1)].end if self.tokens else 1
-        return FormulaError.at(self.text, a, max(end, a + 1), seen, needed, fix)
-
-    def need(self, token: str, opened: int) -> None:
-        """The token that must come now."""
-        if self.now != token:
-            if not self.now:
-                raise self.error(f"The {self.text[opened]} that is opened here is never closed.", start=opened)
-            raise self.error(f"{token} is missing before this.")
-        self.take()
-
-    # --- grammar -----------------------------------------------------------------------------------------------------------------
 
     def whole(self) -> Piece:
         """All of it; ``f =`` in front is left out."""
@@ -150,52 +74,49 @@ class _Reader:
             at, op = self.place, self.take()
             if op == r"\pm":
                 raise self.error("± is two formulas.", start=at)
-            y = self.plus(at, y, op, self.product())
+            y = plus(at, y, op, self.product())
         return y
-
-    def plus(self, at: int, a: Piece, op: str, b: Piece) -> Piece:
-        """Both sides made to broadcast."""
-        rank = max(a.rank, b.rank)
-        a, b = self.raised(a, rank), self.raised(b, rank)
-        right = b.grouped if not b.atom and op == "-" else b
-        return cat(at, a, f" {op} ", right).like(rank, a.row or b.row, a.lead or b.lead, atom=False)
-
-    def raised(self, x: Piece, rank: int) -> Piece:
-        """A number for each index in scope, made to stand for an array of this rank for each."""
-        if x.rank == 0 and x.lead and rank:
-            return cat(x.places[0], x.grouped, f"[..., {', '.join(['None'] * rank)}]").like(rank, lead=True)
-        return x
 
     def product(self) -> Piece:
         """Factors side by side, or with a sign between them."""
         y = self.power()
-        while self.now and self.now not in ("+", "-", ")", "]", "}", "=", ",", r"\}", r"\rVert", r"\rvert", r"\pm", r"\right", "<", ">", r"\le", r"\ge"):
+        while self.now and self.now not in (
+            "+",
+            "-",
+            ")",
+            "]",
+            "}",
+            "=",
+            ",",
+            r"\}",
+            r"\rVert",
+            r"\rvert",
+            r"\pm",
+            r"\right",
+            "<",
+            ">",
+            r"\le",
+            r"\ge",
+        ):
             if self.now in (r"\|", "|") and self.closing and self.closing[-1] == self.now:
                 break
             at = self.place
             if self.now in (r"\odot", r"\circ", r"\times", "*"):
                 self.take()
-                y = self.times(at, y, "*", self.power())
+                y = times(at, y, "*", self.power())
             elif self.now in (r"\oslash", "/", r"\div"):
                 self.take()
-                y = self.times(at, y, "/", self.power())
+                y = times(at, y, "/", self.power())
             else:
                 if self.now in (r"\cdot", "@"):
                     self.take()
                 y = self.matrix(at, y, self.power())
         return y
 
-    def times(self, at: int, a: Piece, op: str, b: Piece) -> Piece:
-        """Element by element."""
-        rank = max(a.rank, b.rank)
-        a, b = self.raised(a, rank), self.raised(b, rank)
-        left = a.grouped if " + " in a.text or " - " in a.text or a.text.startswith("-") else a
-        return cat(at, left.grouped, f" {op} ", b.grouped).like(rank, a.row and b.row, a.lead or b.lead, atom=False)
-
     def matrix(self, at: int, a: Piece, b: Piece) -> Piece:
         """What two things side by side mean."""
         if not a.rank or not b.rank:
-            y = self.times(at, a, "*", b)
+            y = times(at, a, "*", b)
             return y.like(y.rank, a.row or b.row, y.lead, atom=False)
         lead = a.lead or b.lead
         if a.rank == 1 and b.rank == 1:
@@ -205,7 +126,11 @@ class _Reader:
                 return cat(at, "sum(", a.grouped, " * ", b.grouped, ", axis=-1)").like(0, lead=True)
             if b.row and not a.row and not lead:
                 return cat(at, "outer(", a, ", ", b, ")").like(2)
-            raise self.error("Two columns have no product.", "Write x^\\top y for the number, x y^\\top for the matrix, x \\odot y for element by element.", start=at)
+            raise self.error(
+                "Two columns have no product.",
+                "Write x^\\top y for the number, x y^\\top for the matrix, x \\odot y for element by element.",
+                start=at,
+            )
         if lead:
             if a.rank == 2 and not a.lead and b.rank == 1:
                 return cat(at, b.grouped, " @ ", a.grouped, ".T").like(1, lead=True, atom=False)
@@ -217,7 +142,9 @@ class _Reader:
         if (a.rank, b.rank) not in ((2, 2), (2, 1), (1, 2)) or b.row:
             raise self.error("A matrix times a row has no meaning." if b.row else "These have no product.", start=at)
         rank = {(2, 2): 2, (2, 1): 1, (1, 2): 1}[(a.rank, b.rank)]
-        return cat(at, a.grouped if " @ " not in a.text or not a.atom else a, " @ ", b.grouped).like(rank, row=a.rank == 1, atom=False)
+        return cat(at, a.grouped if " @ " not in a.text or not a.atom else a, " @ ", b.grouped).like(
+            rank, row=a.rank == 1, atom=False
+        )
 
     def power(self) -> Piece:
         """A factor with its superscripts."""
@@ -225,7 +152,7 @@ class _Reader:
         y = self.factor()
         while self.now in ("^", "'"):
             if self.take() == "'":
-                y = self.turned(start, y)
+                y = turned(start, y)
                 continue
             y = self.superscript(start, y)
         return y
@@ -235,8 +162,10 @@ class _Reader:
         at = self.place
         words = self.script()
         text = "".join(t.text for t in words)
-        if text in (r"\top", "T", r"\intercal", r"\mathsfT", r"{\top}", r"\mathrm{T}", "'", r"\prime") and not (text == "T" and "T" in self.shapes):
-            return self.turned(at, y)
+        if text in (r"\top", "T", r"\intercal", r"\mathsfT", r"{\top}", r"\mathrm{T}", "'", r"\prime") and not (
+            text == "T" and "T" in self.shapes
+        ):
+            return turned(at, y)
         if text == "-1" and y.rank == 2:
             return cat(start, "inv(", y, ")").like(2)
         if text in (r"-\top", "-T") and y.rank == 2:
@@ -247,12 +176,6 @@ class _Reader:
         if text == "2" and y.rank == 2 and not y.text.startswith("norm"):
             return cat(start, y.grouped, " @ ", y.grouped).like(2, atom=False)
         return cat(at, y.grouped, "**", inner.grouped).like(y.rank, y.row, y.lead or inner.lead, atom=False)
-
-    def turned(self, at: int, y: Piece) -> Piece:
-        """Transpose: of a column, the row."""
-        if y.rank == 2:
-            return cat(at, y.grouped, ".T").like(2)
-        return y.like(y.rank, not y.row if y.rank == 1 else False, y.lead, y.atom)
 
     def script(self) -> list[Token]:
         """The tokens of a subscript or superscript."""
@@ -282,7 +205,7 @@ class _Reader:
         self.tokens, self.k, self.closing = saved
         return y
 
-    # --- factors -------------------------------------------------------------------------------------------------------------------
+    # --- factors --------------------------------------------------------------------------------------------------------------
 
     def factor(self) -> Piece:
         """A number, a letter, brackets, a function, a sum."""
@@ -294,7 +217,7 @@ class _Reader:
             return Piece(t, list(range(at, at + len(t))), 0)
         if t in (r"\|", r"\lVert", r"\Vert"):
             return self.norm(at)
-        if t in _CLOSING:
+        if t in CLOSING:
             return self.bracket(at, t)
         if t in (r"\frac", r"\tfrac", r"\dfrac"):
             return self.fraction(at)
@@ -311,7 +234,7 @@ class _Reader:
     def bracket(self, at: int, t: str) -> Piece:
         """( ), [ ], { }, | |"""
         self.take()
-        self.closing = [*self.closing, _CLOSING[t]]
+        self.closing = [*self.closing, CLOSING[t]]
         y = self.sum()
         compared = self.now in ("<", ">", r"\le", r"\ge")
         if compared:
@@ -320,7 +243,7 @@ class _Reader:
             z = self.sum()
             y = cat(at, y, f" {op} ", z).like(max(y.rank, z.rank), lead=y.lead or z.lead, atom=False)
         self.closing = self.closing[:-1]
-        self.need(_CLOSING[t], at)
+        self.need(CLOSING[t], at)
         if t in ("|", r"\lvert"):
             if y.rank == 2:
                 return cat(at, "det(", y, ")").like(0)
@@ -353,7 +276,7 @@ class _Reader:
         self.take()
         a, b = self.argument(), self.argument()
         rank = max(a.rank, b.rank)
-        a, b = self.raised(a, rank), self.raised(b, rank)
+        a, b = raised(a, rank), raised(b, rank)
         return cat(at, "(", a.grouped, " / ", b.grouped, ")").like(rank, a.row, a.lead or b.lead)
 
     def root(self, at: int) -> Piece:
@@ -398,9 +321,13 @@ class _Reader:
         return words
 
     def subscript(self) -> list[Token]:
-        """The tokens after an underscore."""
+        """The tokens after an underscore or a circumflex."""
         self.take()
         return self.script()
+
+    def raised_to(self) -> str:
+        """What stands after a circumflex, if one is there."""
+        return "".join(w.text for w in self.subscript()) if self.now == "^" else ""
 
     def summed(self, at: int) -> Piece:
         r"""\sum_{i=1}^{n} body: an axis in front of everything that carries the index, summed away."""
@@ -410,11 +337,8 @@ class _Reader:
         words = self.subscript()
         names = [w.text for w in words if w.text.isalpha()]
         below = "".join(w.text for w in words)
-        upper = ""
-        if self.now == "^":
-            self.take()
-            upper = "".join(w.text for w in self.script())
-        indices = names[:1] if "=" in below or r"\in" in below else [n for n in names]
+        upper = self.raised_to()
+        indices = names[:1] if "=" in below or r"\in" in below else names
         if not indices or any(i in self.scope for i in indices):
             raise self.error("This sum has no index of its own.", start=at)
         if "=" in below and not below.endswith("=1"):
@@ -432,25 +356,27 @@ class _Reader:
         axis = str(axes[0]) if inner == 1 else str(axes)
         return cat(at, "sum(", body, f", axis={axis})").like(body.rank, body.row, bool(left))
 
-    # --- words ----------------------------------------------------------------------------------------------------------------------
+    # --- words ----------------------------------------------------------------------------------------------------------------
 
     def word(self, at: int) -> Piece:
         """A letter, a Greek letter, a function, a word in \\mathrm."""
         raw = self.take()
         name = raw.lstrip("\\")
-        if name in _ACCENTS:
+        if name in ACCENTS:
             name = self._accented(name)
-        elif name in _FONTS:
+        elif name in FONTS:
             name = "".join(w.text for w in self.script())
             if name == "1":
                 return self._ones(at)
-        elif raw.startswith("\\") and name not in _GREEK and name not in _FUNCTIONS:
+        elif raw.startswith("\\") and name not in GREEK and name not in FUNCTIONS:
             raise self.error(f"{raw} is not understood.", start=at)
         name = self._known(name)
         name = self._scripted(name)
         if name in self.shapes:
             return self.variable(at, name)
-        if name == "sigma" and self.now in ("(", "{") or (name in _FUNCTIONS or (len(name) > 1 and name in function_names())) and name not in self.shapes:
+        if (name == "sigma" and self.now in ("(", "{")) or (
+            (name in FUNCTIONS or (len(name) > 1 and name in function_names())) and name not in self.shapes
+        ):
             return self.function(at, name)
         if name == "I" and "I" not in self.shapes:
             raise self.error("The size of I is not known.", 'Write eye(n), or give shapes={"I": "n,n"}.', start=at)
@@ -469,14 +395,14 @@ class _Reader:
 
     def _accented(self, accent: str) -> str:
         words = "".join(w.text for w in self.script()).lstrip("\\")
-        options = [f"{words}{_ACCENTS[accent]}", f"{words}_{_ACCENTS[accent]}"]
+        options = [f"{words}{ACCENTS[accent]}", f"{words}_{ACCENTS[accent]}"]
         return next((o for o in options if o in self.shapes), options[1])
 
     def _known(self, name: str) -> str:
         """The variable a Greek letter stands for."""
-        options = [name, *_ALIASES.get(name, ())]
+        options = [name, *ALIASES.get(name, ())]
         found = next((o for o in options if o in self.shapes), None)
-        return found or (_ALIASES[name][0] if name == "lambda" else name)
+        return found or (ALIASES[name][0] if name == "lambda" else name)
 
     def _scripted(self, name: str) -> str:
         """``W_1``, ``W^{(1)}`` as W1, where there is such a variable."""
@@ -503,9 +429,13 @@ class _Reader:
         letters = [w.text for w in words if w.text != ","]
         unknown = [s for s in letters if s not in self.scope and not s.isdigit()]
         if unknown:
-            raise self.error(f"The index {unknown[0]} is not summed over.", f"No sum around this runs over {unknown[0]}.", start=start)
+            raise self.error(
+                f"The index {unknown[0]} is not summed over.", f"No sum around this runs over {unknown[0]}.", start=start
+            )
         if len(letters) > rank:
-            raise self.error(f"{name} has {rank} axes and gets {len(letters)} indices.", 'Its shape says so: shapes={"x": "n,d"}.', start=start)
+            raise self.error(
+                f"{name} has {rank} axes and gets {len(letters)} indices.", 'Its shape says so: shapes={"x": "n,d"}.', start=start
+            )
         return self._at(at, y, letters)
 
     def _at(self, at: int, y: Piece, letters: list[str]) -> Piece:
@@ -530,20 +460,17 @@ class _Reader:
 
     def function(self, at: int, name: str) -> Piece:
         """A function of what follows."""
-        called = {"sigma": "sigmoid", **_FUNCTIONS}.get(name, name)
+        called = {"sigma": "sigmoid", **FUNCTIONS}.get(name, name)
         reduces = called in ("tr", "trace", "det", "logdet", "logsumexp", "norm", "sum", "mean")
-        raised = None
+        exponent = None
         if self.now == "^":  # \log^2 x
             self.take()
-            raised = self.inside(self.script())
-        if self.now in ("(", "{", "["):
-            args = self.arguments()
-        else:
-            args = [self.power()]
+            exponent = self.inside(self.script())
+        args = self.arguments() if self.now in ("(", "{", "[") else [self.power()]
         if called in ("max", "min") and len(args) == 2:
             called = {"max": "maximum", "min": "minimum"}[called]
         rank = max(x.rank for x in args)
-        args = [self.raised(x, rank) for x in args]
+        args = [raised(x, rank) for x in args]
         lead = any(x.lead for x in args)
         if called == "det" or reduces or (called in ("max", "min")):
             rank = 0
@@ -557,7 +484,7 @@ class _Reader:
         if lead and called == "logsumexp":
             parts.append(", axis=-1")
         y = cat(at, *parts, ")").like(rank, lead=lead)
-        return y if raised is None else cat(at, y, "**", raised.grouped).like(rank, lead=lead, atom=False)
+        return y if exponent is None else cat(at, y, "**", exponent.grouped).like(rank, lead=lead, atom=False)
 
     def arguments(self) -> list[Piece]:
         """``(a, b)``"""
@@ -568,5 +495,5 @@ class _Reader:
             self.take()
             args.append(self.sum())
         self.closing = saved
-        self.need(_CLOSING[opened], at)
+        self.need(CLOSING[opened], at)
         return args

@@ -13,7 +13,7 @@ from chainrule.explain import nodes as nd
 from chainrule.explain.nodes import Node
 from chainrule.explain.reading import Constant
 from chainrule.explain.sizes import ONE, Monomial
-from chainrule.explain.tensor import Apply, Atom, Bracket, Delta, Factor, Index, Leaf, Op, Tensor, Term, content
+from chainrule.explain.tensor import Apply, Atom, Basis, Bracket, Delta, Factor, Index, Leaf, Op, Pattern, Tensor, Term, content
 
 HALF = Fraction(1, 2)
 LETTERS = "ijklmnpqrstuvabcdefgh"
@@ -51,6 +51,8 @@ def _lowered(x: Tensor) -> Node:
     parts = [term(t, x.free) for t in x.terms]
     signed = [_signed(p) for p in parts]
     signed.sort(key=lambda sp: sp[0] < 0 if all(s < 0 for s, _ in signed[:1]) else 0)  # something positive first, if there is
+    if all(s > 0 and isinstance(y, nd.Name | nd.Turn | nd.Call) for s, y in signed):
+        signed.sort(key=lambda sp: isinstance(sp[1], nd.Turn))  # A + A^T
     if len(signed) == 1 and signed[0][0] > 0:
         return signed[0][1]
     return nd.Total(sizes, tuple(signed))
@@ -89,17 +91,27 @@ def scaled(m: Monomial, top: Sequence[Node], bottom: Sequence[Node], body: Node 
 def node(a: Atom) -> Node:
     """An atom as a tree, its axes in order."""
     if isinstance(a, Leaf):
-        return nd.Name(a.sizes, a.name)
+        return nd.Name(a.sizes, a.name, a.mirrored)
     if isinstance(a, Delta):
         return nd.Eye(a.sizes)
+    if isinstance(a, Pattern):
+        return nd.Known(a.sizes, a.kind)
+    if isinstance(a, Basis):
+        return nd.Unit(a.sizes, a.place)
     if isinstance(a, Constant):
         return nd.Literal(a.sizes, a.value)
     if isinstance(a, Bracket):
         return lower(a.inner)
     if isinstance(a, Apply):
-        return nd.Func(a.sizes, a.row, tuple(nd.Num((), m) if (m := x.constant) is not None else lower(x) for x in a.args))
+        return nd.Func(a.sizes, a.row, tuple(_argument(x) for x in a.args))
     assert isinstance(a, Op)
     return nd.Call(a.sizes, a.prim, a.params, tuple(lower(x) for x in a.args), a.output)
+
+
+def _argument(x: Tensor) -> Node:
+    """An argument of a function: a number, where all elements are the same."""
+    same = all(i not in t.indices for t in x.terms for i in x.free)
+    return _lowered(Tensor((), x.terms)) if same else lower(x)
 
 
 def term(t: Term, free: Sequence[Index]) -> Node:
@@ -115,8 +127,7 @@ def term(t: Term, free: Sequence[Index]) -> Node:
         above, x = _scalar(factors)
         (top if above else bottom).append(x)
     if not groups:
-        y = scaled(t.coef, top, bottom, None, ())
-        return y
+        return scaled(t.coef, top, bottom, None, ())
     try:
         if len(free) > 2:
             raise _NoMatrixError
@@ -319,7 +330,7 @@ def _matrix(items: list[_Item], own: set[Index]) -> list[_Item] | None:
 def _lonely(items: list[_Item], own: set[Index]) -> list[_Item] | Node | None:
     """A sum over an index that one item has."""
     for a, (x, at) in enumerate(items):
-        for i in at:
+        for i in at if isinstance(x, nd.Turn) else at[::-1]:
             if i in own or _count(items, i, own) != 1:
                 continue
             if len(at) == 1:
@@ -351,10 +362,16 @@ def turned(x: Node) -> Node:
     """Transpose of a matrix."""
     if isinstance(x, nd.Turn):
         return x.x
-    if isinstance(x, nd.Diag | nd.Eye):
+    if isinstance(x, nd.Diag | nd.Eye) or (isinstance(x, nd.Name) and x.mirrored):
+        return x
+    if isinstance(x, nd.Call) and x.prim == "inv" and turned(x.args[0]) == x.args[0]:
         return x
     sizes = x.sizes[::-1]
-    if isinstance(x, nd.Total) and all(p.rank == 2 for _, p in x.parts) and any(isinstance(p, nd.Turn | nd.Diag | nd.Eye) for _, p in x.parts):
+    if (
+        isinstance(x, nd.Total)
+        and all(p.rank == 2 for _, p in x.parts)
+        and any(isinstance(p, nd.Turn | nd.Diag | nd.Eye) for _, p in x.parts)
+    ):
         parts = [(k, turned(p)) for k, p in x.parts]
         parts.sort(key=lambda kp: (kp[0] < 0, isinstance(kp[1], nd.Turn)))
         return nd.Total(sizes, tuple(parts))
@@ -404,7 +421,9 @@ def chain(factors: Sequence[Node], sizes: tuple[Monomial, ...]) -> Node:
     else:
         body = nd.Chain(sizes, tuple(kept))
     if not m.one or top or bottom:
-        return nd.Scaled(sizes, m, tuple(top), tuple(bottom), body) if sizes else nd.Scaled((), m, (*top, body), tuple(bottom), None)
+        return (
+            nd.Scaled(sizes, m, tuple(top), tuple(bottom), body) if sizes else nd.Scaled((), m, (*top, body), tuple(bottom), None)
+        )
     return body
 
 

@@ -27,9 +27,10 @@ def module(d: Derivation) -> str:
     taken = {*p.names, *[n for n, _ in d.definitions], *_RESERVED}
     sizes = {n: n if n not in taken else f"{n}_" for n in p.sizes}
     printer = Printer(sizes)
-    with_value = {n for n, _ in needed_by(d._tensors.value, d._tensors.definitions)}
+    with_value = {n for n, _ in needed_by([d.expressions.value], d.expressions.definitions)}
+    with_targets = {n for n, _ in needed_by(d.expressions.targets, d.expressions.definitions)}
     value = _function(d, printer, "value", [(n, x) for n, x in d.definitions if n in with_value], [d.value])
-    gradient = _function(d, printer, "gradient", d.definitions, d.gradients)
+    gradient = _function(d, printer, "gradient", [(n, x) for n, x in d.definitions if n in with_targets], d.gradients)
     text = _assembled(printer, [value, gradient])
     _checked(d, text)
     return text
@@ -47,12 +48,16 @@ def _assembled(printer: Printer, functions: Sequence[str]) -> str:
     return f"{head}\n\n\n{body}\n"
 
 
-def _function(d: Derivation, printer: Printer, name: str, definitions: Sequence[tuple[str, Node]], results: Sequence[Node]) -> str:
+def _function(
+    d: Derivation, printer: Printer, name: str, definitions: Sequence[tuple[str, Node]], results: Sequence[Node]
+) -> str:
     """``def value(X, w, y):``, a line for each named part, and the result."""
     p = d.problem
     printer.used = set()
     lines = [(f"{n} = {_text(printer.full(x))}", _shape(x)) for n, x in definitions]
-    texts = [_text(printer.full(x)) + (".copy()" if isinstance(x, Name) and x.name in p.names and x.rank else "") for x in results]
+    texts = [
+        _text(printer.full(x)) + (".copy()" if isinstance(x, Name) and x.name in p.names and x.rank else "") for x in results
+    ]
     if name == "value" or p.single:
         lines.append((f"return {texts[0]}", _said(d, name, [results[0]])))
     else:
@@ -75,8 +80,12 @@ def _said(d: Derivation, name: str, results: Sequence[Node]) -> str:
     if name == "value":
         return f"{d.function_name}: {_shape(results[0])}"
     if d.order == 2:
-        return "; ".join(f"d2{d.function_name}/d{d.problem.names[k]}2: {_shape(x)}" for k, x in zip(d.problem.wrt, results, strict=True))
-    return "; ".join(f"d{d.function_name}/d{d.problem.names[k]}: {_shape(x)}" for k, x in zip(d.problem.wrt, results, strict=True))
+        return "; ".join(
+            f"d2{d.function_name}/d{d.problem.names[k]}2: {_shape(x)}" for k, x in zip(d.problem.wrt, results, strict=True)
+        )
+    return "; ".join(
+        f"d{d.function_name}/d{d.problem.names[k]}: {_shape(x)}" for k, x in zip(d.problem.wrt, results, strict=True)
+    )
 
 
 def _summary(d: Derivation, name: str) -> str:
@@ -96,7 +105,11 @@ def _sizes(d: Derivation, printer: Printer) -> list[str]:
             continue
         k, axis = next((k, a) for k, shape in enumerate(p.shapes) for a, m in enumerate(shape) if m == n)
         shape = p.shapes[k]
-        if len(shape) > 1 and all(isinstance(m, str) and m in printer.used and m not in known for m in shape) and len(set(shape)) == len(shape):
+        if (
+            len(shape) > 1
+            and all(isinstance(m, str) and m in printer.used and m not in known for m in shape)
+            and len(set(shape)) == len(shape)
+        ):
             out.append(f"    {', '.join(printer.sizes[str(m)] for m in shape)} = {p.names[k]}.shape")
             known.update(map(str, shape))
         else:
@@ -117,7 +130,7 @@ def _wrapped(code: str, note: str) -> list[str]:
     return [f"    # {note}", f"    {head} (", *[f"        {x}" for x in body], "    )"]
 
 
-# --- running it ---------------------------------------------------------------------------------------------------------------------
+# --- running it ---------------------------------------------------------------------------------------------------------------
 
 
 def functions(text: str) -> dict[str, Any]:

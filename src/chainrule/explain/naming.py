@@ -65,7 +65,7 @@ def divided(x: Tensor, part: Tensor, leaf: Leaf) -> Tensor:
         parts = [divided(q, part, leaf) for q in a.parts]
         if all(q is r for q, r in zip(parts, a.parts, strict=True)):
             return tn.leaf_tensor(a)
-        return parts[0] if isinstance(a, Bracket) and not a.held else a.with_parts(parts)
+        return parts[0] if isinstance(a, Bracket) and not a.held else tn.with_parts(a, parts)
 
     x = tn.replaced(x, by)
     changed, out = False, list[Term]()
@@ -113,7 +113,7 @@ def _by(a: Atom, key: str, leaf: Leaf) -> Tensor:
         return same
     if isinstance(a, Bracket) and not a.held:
         return parts[0]
-    return a.with_parts(parts)
+    return tn.with_parts(a, parts)
 
 
 def named(targets: Sequence[Tensor], value: Tensor, user: Sequence[Definition], taken: Iterable[str]) -> Named:
@@ -171,7 +171,7 @@ def _boundary(t: Term, inside: Sequence[tn.Factor], whole: Tensor) -> list[tn.In
 
 
 def _define(n: Named, name: str, x: Tensor, pending: list[Definition]) -> None:
-    leaf, key = Leaf(name, tuple(i.size for i in x.free)), x.key
+    leaf, key = Leaf(name, tuple(i.size for i in x.free), tn.is_symmetric(x)), x.key
 
     def put(t: Tensor) -> Tensor:
         return divided(substituted(t, key, leaf), x, leaf)
@@ -219,7 +219,7 @@ def _wrapped(x: Tensor) -> Bracket:
 
 
 def _worth(a: Atom) -> bool:
-    if isinstance(a, Leaf | Delta | Constant):
+    if isinstance(a, Leaf | Delta | Constant | tn.Basis):
         return False
     size = leaves(tn.leaf_tensor(a))
     if isinstance(a, Bracket):
@@ -231,7 +231,17 @@ def _worth(a: Atom) -> bool:
 
 
 def _letter(x: Tensor, n: Named, used: set[str]) -> str:
-    base = "z" if any(p.key == x.key for t in [*n.targets, n.value, *[d for _, d in n.definitions]] for a in tn.atoms(t) if isinstance(a, Apply) for p in a.parts) else "r"
+    base = (
+        "z"
+        if any(
+            p.key == x.key
+            for t in [*n.targets, n.value, *[d for _, d in n.definitions]]
+            for a in tn.atoms(t)
+            if isinstance(a, Apply)
+            for p in a.parts
+        )
+        else "r"
+    )
     if len(x.terms) == 1 and len(x.terms[0].factors) == 1:
         a = x.terms[0].factors[0].atom
         base = _LETTERS.get(a.row if isinstance(a, Apply) else a.prim if isinstance(a, Op) else "", "u")
@@ -256,7 +266,7 @@ def _unique(name: str, used: set[str]) -> str:
 
 def _renumber(n: Named, taken: Container[str], given: Container[str]) -> None:
     """a, a_2, a_3 as a_1, a_2, a_3; backward values, which come last layer first, the other way round."""
-    n.definitions = _needed(n)
+    n.definitions = _needed(n, with_value=True)
     names = [m for m, _ in n.definitions]
     groups: dict[str, list[str]] = {}
     for m in names:
@@ -273,14 +283,14 @@ def _renumber(n: Named, taken: Container[str], given: Container[str]) -> None:
         new = dict(zip(group, wanted, strict=True))
 
         def by(a: Atom, new: dict[str, str] = new) -> Tensor | None:
-            return tn.leaf_tensor(Leaf(new[a.name], a.sizes)) if isinstance(a, Leaf) and a.name in new else None
+            return tn.leaf_tensor(Leaf(new[a.name], a.sizes, a.mirrored)) if isinstance(a, Leaf) and a.name in new else None
 
         n.targets = [tn.replaced(t, by) for t in n.targets]
         n.value = tn.replaced(n.value, by)
         n.definitions = [(new.get(k, k), tn.replaced(d, by)) for k, d in n.definitions]
 
 
-def _needed(n: Named) -> list[Definition]:
+def _needed(n: Named, with_value: bool = False) -> list[Definition]:
     """The definitions that the targets rest on, in an order in which each is made of earlier ones."""
     table = dict(n.definitions)
     out: dict[str, Tensor] = {}
@@ -291,11 +301,11 @@ def _needed(n: Named) -> list[Definition]:
                 need(table[a.name])
                 out[a.name] = table[a.name]
 
-    for t in n.targets:
+    for t in [*n.targets, *([n.value] if with_value else [])]:
         need(t)
     return list(out.items())
 
 
-def needed_by(x: Tensor, definitions: Sequence[Definition]) -> list[Definition]:
-    """The definitions that one expression rests on."""
-    return _needed(Named(list(definitions), [x], x))
+def needed_by(xs: Sequence[Tensor], definitions: Sequence[Definition]) -> list[Definition]:
+    """The definitions that expressions rest on."""
+    return _needed(Named(list(definitions), list(xs), xs[0]))

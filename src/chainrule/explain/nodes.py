@@ -47,9 +47,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Name(Node):
-    """A variable."""
+    """A variable; `mirrored` ones are symmetric matrices."""
 
     name: str
+    mirrored: bool = False
 
     def evaluate(self, env: Arrays, sizes: Sizes) -> Any:
         return env[self.name]
@@ -305,6 +306,27 @@ class Ones(Node):
 
     def evaluate(self, env: Arrays, sizes: Sizes) -> Any:
         return np.ones(self.sizes[0].whole(sizes))
+
+
+@dataclass(frozen=True)
+class Unit(Node):
+    """A unit vector: 1 at one place, counted from 0."""
+
+    place: int
+
+    def evaluate(self, env: Arrays, sizes: Sizes) -> Any:
+        return np.eye(self.sizes[0].whole(sizes))[self.place]
+
+
+@dataclass(frozen=True)
+class Known(Node):
+    """A constant array that every size has."""
+
+    kind: str
+
+    def evaluate(self, env: Arrays, sizes: Sizes) -> Any:
+        n = self.sizes[0].whole(sizes)
+        return np.tri(n, k=-1) if self.kind == "below" else np.arange(n)
 
 
 @dataclass(frozen=True)

@@ -119,10 +119,73 @@ def _cast(x: Any, dtype: Any) -> Any:
 
 
 _ANALYTIC = frozenset(
-    "add sub neg mul div exp exp2 expm1 log log1p log2 log10 sqrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh tanh "
-    "arcsinh arccosh arctanh contract spread reshape slice pad flip concat cumsum take scatter_add cumprod reduce_prod recur pow".split()
+    [
+        "add",
+        "sub",
+        "neg",
+        "mul",
+        "div",
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log1p",
+        "log2",
+        "log10",
+        "sqrt",
+        "square",
+        "reciprocal",
+        "sin",
+        "cos",
+        "tan",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "contract",
+        "spread",
+        "reshape",
+        "slice",
+        "pad",
+        "flip",
+        "concat",
+        "cumsum",
+        "take",
+        "scatter_add",
+        "cumprod",
+        "reduce_prod",
+        "recur",
+        "pow",
+    ]
 )
-_DECIDED = frozenset("eq ne lt le gt ge isnan isinf isfinite signbit argsort argmax argmin record sign floor ceil rint trunc".split())
+_DECIDED = frozenset(
+    [
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "signbit",
+        "argsort",
+        "argmax",
+        "argmin",
+        "record",
+        "sign",
+        "floor",
+        "ceil",
+        "rint",
+        "trunc",
+    ]
+)
 _MEANT: dict[str, Callable[..., Any]] = {
     "abs": _plus,
     "maximum": lambda x, y: _pick(x, y, np.real(x) > np.real(y)),

@@ -9,8 +9,8 @@ import numpy as np
 from chainrule.explain.sizes import PRIMES
 from chainrule.explain.verify import arguments
 from chainrule.graphs import Graph
-from chainrule.ir.graph import Var
 from chainrule.ir.graph import Graph as IrGraph
+from chainrule.ir.graph import Var
 from chainrule.transform.simplify import simplify
 from chainrule.transform.vjp import vjp
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from chainrule import errors
-
 from chainrule.build.tree import flatten, unflatten
 from chainrule.calls import Abstract, traced
 from chainrule.explain.formula import CONSTANTS, Formula
@@ -22,7 +21,7 @@ from chainrule.ir.types import ArrayType
 
 Shape = tuple[str | int, ...]
 F64 = np.dtype(np.float64)
-_LETTERS = "n d m k p q r h s t u v c b a l g j".split()
+_LETTERS = ["n", "d", "m", "k", "p", "q", "r", "h", "s", "t", "u", "v", "c", "b", "a", "l", "g", "j"]
 
 
 @dataclass
@@ -39,6 +38,7 @@ class Problem:
     title: str = ""
     example: list[Any] | None = None
     fixed: list[str] = field(default_factory=list[str])
+    locals: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> list[str]:
@@ -68,7 +68,7 @@ class Problem:
         return t.graph
 
 
-# --- from a formula -------------------------------------------------------------------------------------------------------------
+# --- from a formula -----------------------------------------------------------------------------------------------------------
 
 
 def parsed_shape(name: str, given: Any) -> Shape:
@@ -121,10 +121,12 @@ def chosen_names(wrt: Any, names: Sequence[str]) -> tuple[list[int], bool]:
     return out, single
 
 
-# --- from a function ------------------------------------------------------------------------------------------------------------
+# --- from a function ----------------------------------------------------------------------------------------------------------
 
 
-def from_function(f: Callable[..., Any], args: Sequence[Any], wrt: Any, names: Sequence[str] | None, shapes: Mapping[str, Any] | None) -> Problem:
+def from_function(
+    f: Callable[..., Any], args: Sequence[Any], wrt: Any, names: Sequence[str] | None, shapes: Mapping[str, Any] | None
+) -> Problem:
     """A function with example arguments, or with the shapes of its arguments by name."""
     if not args and shapes:
         return _from_shapes(f, wrt, shapes)
@@ -136,7 +138,11 @@ def from_function(f: Callable[..., Any], args: Sequence[Any], wrt: Any, names: S
         given = list(names)
         if len(given) not in (len(args), len(leaves)):
             raise ValueError(f"names has {len(given)} names for {len(args)} arguments")
-        labels = given if len(given) == len(leaves) else [n if owner.count(owner[k]) == 1 else n for k, n in enumerate(labels)]
+        labels = (
+            given
+            if len(given) == len(leaves)
+            else [given[owner[k]] if owner.count(owner[k]) == 1 else n for k, n in enumerate(labels)]
+        )
     arrays = [k for k, x in enumerate(leaves) if _is_array(x)]
     values = [np.asarray(leaves[k]) for k in arrays]
 
@@ -157,6 +163,7 @@ def from_function(f: Callable[..., Any], args: Sequence[Any], wrt: Any, names: S
         if dtypes[k].kind != "f":
             raise errors.IntegerArgumentError.of("derive", values[k])
     p = Problem(kept, [v.shape for v in values], dtypes, call, chosen, single, None, getattr(f, "__name__", ""), values)
+    p.locals = getattr(getattr(f, "__code__", None), "co_varnames", ())
     _infer(p)
     return p
 
@@ -191,10 +198,12 @@ def _from_shapes(f: Callable[..., Any], wrt: Any, shapes: Mapping[str, Any]) -> 
         raise ValueError(f"shapes names {', '.join(unknown)}, and the arguments are {', '.join(parameters)}")
     given = [parsed_shape(n, shapes.get(n, ())) for n in parameters]
     chosen, single = chosen_names(wrt, parameters)
-    return Problem(parameters, given, [F64] * len(parameters), lambda xs, sizes: f(*xs), chosen, single, None, getattr(f, "__name__", ""))
+    return Problem(
+        parameters, given, [F64] * len(parameters), lambda xs, sizes: f(*xs), chosen, single, None, getattr(f, "__name__", "")
+    )
 
 
-# --- which numbers are sizes ------------------------------------------------------------------------------------------------------
+# --- which numbers are sizes --------------------------------------------------------------------------------------------------
 
 _Axis = tuple[int, int]
 
@@ -258,7 +267,9 @@ def _structural(p: Problem, example: Sequence[Shape], together: Mapping[int, lis
     return set(together)
 
 
-def _finest(p: Problem, example: Sequence[Shape], blocks: Mapping[int, list[list[_Axis]]], n: int, axes: list[_Axis]) -> list[list[_Axis]]:
+def _finest(
+    p: Problem, example: Sequence[Shape], blocks: Mapping[int, list[list[_Axis]]], n: int, axes: list[_Axis]
+) -> list[list[_Axis]]:
     if len(axes) > 6:
         return [axes]
     for partition in sorted(_partitions(axes), key=len, reverse=True):
@@ -283,8 +294,6 @@ def _name_sizes(p: Problem, example: Sequence[Shape], blocks: Sequence[Sequence[
     flat = [block for group in blocks for block in group]
     first = max(range(len(example)), key=lambda k: (min(len(example[k]), 2), -k), default=0)
     order = sorted(flat, key=lambda b: min((k != first, k, a) for k, a in b))
-    free = iter([s for s in _LETTERS if s not in p.names] + [f"n_{k}" for k in range(1, 99)])
+    free = iter([s for s in _LETTERS if s not in p.names and s not in p.locals] + [f"n_{k}" for k in range(1, 99)])
     of = {id(b): next(free) for b in order}
     p.shapes = _assigned(example, [flat], [of[id(b)] for b in flat])
-
-

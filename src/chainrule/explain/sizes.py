@@ -25,7 +25,10 @@ def exact(x: float | Fraction) -> Fraction | float:
     if not math.isfinite(x):
         return x
     close = Fraction(x).limit_denominator(_LARGEST)
-    return close if close.numerator / close.denominator == x else x
+    if close.numerator / close.denominator == x:
+        return close
+    short = Fraction(x).limit_denominator(16)  # a product of roundings: 0.4999999999999999 is a half
+    return short if math.isclose(short.numerator / short.denominator, x, rel_tol=1e-15) else x
 
 
 def linear_value(base: Linear, sizes: Sizes) -> int:
@@ -170,7 +173,10 @@ def _sum_of(values: Sequence[float], samples: Sequence[Sizes], names: Sequence[s
     for k in (1, 2, 3):
         for chosen in combinations(names, k):
             for ks in product((1, -1, 2), repeat=k):
-                rest = {round(v - sum(c * s[n] for c, n in zip(ks, chosen, strict=True))) for v, s in zip(values, samples, strict=True)}
+                rest = {
+                    round(v - sum(c * s[n] for c, n in zip(ks, chosen, strict=True)))
+                    for v, s in zip(values, samples, strict=True)
+                }
                 if len(rest) == 1:
                     base: Linear = (tuple(zip(chosen, ks, strict=True)), rest.pop())
                     return Monomial(Fraction(1), ((base, Fraction(1)),))

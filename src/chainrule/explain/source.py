@@ -14,28 +14,13 @@ from chainrule.emit import source as s
 from chainrule.emit.helpers import collect
 from chainrule.emit.products import transposed
 from chainrule.explain import nodes as nd
+from chainrule.explain.fragments import NONE, Code, every, negative, quotient, times
+from chainrule.explain.matmul import chain_code
 from chainrule.explain.nodes import Node
 from chainrule.explain.sizes import Linear, Monomial
 from chainrule.prims import TABLE
 
 WIDTH = 118
-Axes = frozenset[int]
-NONE: Axes = frozenset()
-
-
-class Code:
-    """An expression and which axes of its value it has (the others are left to broadcasting)."""
-
-    __slots__ = ("axes", "node")
-
-    def __init__(self, node: ast.expr, axes: Axes) -> None:
-        self.node = node
-        self.axes = axes
-
-
-def every(x: Node) -> Axes:
-    """All axes."""
-    return frozenset(range(x.rank))
 
 
 class Printer:
@@ -80,7 +65,12 @@ class Printer:
         """Factors above and below the line."""
         top, bottom = list[ast.expr](), list[ast.expr]()
         n = m.number
-        if isinstance(n, Fraction) and n.denominator != 1 and (len(str(n.denominator)) > 2 or float(n) in (0.5, 0.25, 0.1)) and not m.powers:
+        if (
+            isinstance(n, Fraction)
+            and n.denominator != 1
+            and (len(str(n.denominator)) > 2 or float(n) in (0.5, 0.25, 0.1))
+            and not m.powers
+        ):
             top.append(s.number(np.float64(float(n))))
         elif isinstance(n, Fraction):
             if n.numerator != 1:
@@ -98,6 +88,12 @@ class Printer:
             (top if p > 0 else bottom).append(e)
         return top, bottom
 
+    def whole(self, m: Monomial) -> str:
+        """A whole number or a size as text."""
+        if m.plain:
+            return str(int(m.number))
+        return ast.unparse(self.monomial(m))
+
     def monomial(self, m: Monomial) -> ast.expr:
         """A number or a formula of sizes."""
         top, bottom = self.split(m)
@@ -106,29 +102,7 @@ class Printer:
         return quotient(top, bottom)
 
 
-def quotient(top: Sequence[ast.expr], bottom: Sequence[ast.expr]) -> ast.expr:
-    """``a * b / (c * d)``"""
-    out = _times(top) if top else s.fill("1")
-    return s.fill("{0} / {1}", out, _times(bottom)) if bottom else out
-
-
-def negative(x: ast.expr) -> ast.expr:
-    """``-a * b`` rather than ``-(a * b)``."""
-    if isinstance(x, ast.BinOp) and isinstance(x.op, ast.Mult | ast.Div | ast.MatMult):
-        return ast.BinOp(negative(x.left), x.op, x.right)
-    if isinstance(x, ast.Constant) and isinstance(x.value, int | float):
-        return ast.Constant(-x.value)
-    return s.fill("-{0}", x)
-
-
-def _times(xs: Sequence[ast.expr]) -> ast.expr:
-    out = xs[0]
-    for x in xs[1:]:
-        out = s.fill("{0} * {1}", out, x)
-    return out
-
-
-# --- nodes ----------------------------------------------------------------------------------------------------------------------
+# --- nodes --------------------------------------------------------------------------------------------------------------------
 
 
 def _name(p: Printer, x: Any) -> Code:
@@ -175,7 +149,7 @@ def _scaled(p: Printer, x: Any) -> Code:
         return Code(quotient(top, bottom), NONE)
     body = p.loose(x.body)
     if not top:
-        return Code(s.fill("{0} / {1}", body.node, _times(bottom)), body.axes)
+        return Code(s.fill("{0} / {1}", body.node, times(bottom)), body.axes)
     return Code(s.fill("{0} * {1}", quotient(top, bottom), body.node), body.axes)
 
 
@@ -279,7 +253,7 @@ def _call(p: Printer, x: Any) -> Code:
 
 def _param(p: Printer, q: Any) -> str:
     if isinstance(q, Monomial):
-        return ast.unparse(p.monomial(q))
+        return p.whole(q)
     if isinstance(q, tuple):
         inner = [_param(p, r) for r in q]  # pyright: ignore[reportUnknownVariableType]
         return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"
@@ -295,14 +269,60 @@ def _axis(x: Any) -> str:
 def _slice(p: Printer, x: Any, xs: Sequence[ast.expr]) -> ast.expr:
     q, keys = dict(x.params), list[str]()
     for start, stop, step, size in zip(q["start"], q["stop"], q["step"], x.args[0].sizes, strict=True):
-        a = "" if start.number == 0 else ast.unparse(p.monomial(start))
-        b = "" if stop == size else ast.unparse(p.monomial(stop))
-        keys.append(f"{a}:{b}" if step.one else f"{a}:{b}:{ast.unparse(p.monomial(step))}")
+        a = "" if start.number == 0 else p.whole(start)
+        b = "" if stop == size else p.whole(stop)
+        keys.append(f"{a}:{b}" if step.one else f"{a}:{b}:{p.whole(step)}")
     return s.index(xs[0], keys)
 
 
 def _sign_log_det(p: Printer, x: Any, xs: Sequence[ast.expr]) -> ast.expr:
     return s.fill(f"np.linalg.slogdet({{0}})[{x.output}]", xs[0])
+
+
+_DILATED = """def padded(x, low, high, interior):
+    shape = [a + n + max(n - 1, 0) * k + b for n, a, b, k in zip(x.shape, low, high, interior)]
+    y = np.zeros(shape)
+    y[tuple(slice(a, a + (n - 1) * (k + 1) + 1, k + 1) for n, a, k in zip(x.shape, low, interior))] = x
+    return y"""
+
+
+def _running(p: Printer, function: str, x: Any, xs: Sequence[ast.expr]) -> ast.expr:
+    q = dict(x.params)
+    axis = p.whole(q["axis"])
+    text = f"{function}({{0}}, axis={axis})" if x.rank > 1 else f"{function}({{0}})"
+    if q["reverse"]:
+        text = f"np.flip({text.replace('{0}', f'np.flip({{0}}, {axis})')}, {axis})"
+    return s.fill(text, xs[0])
+
+
+def _taken(p: Printer, x: Any, xs: Sequence[ast.expr]) -> ast.expr:
+    if dict(x.params)["lead"].number:
+        raise errors.NoFormulaError("indexing along shared axes cannot be written as NumPy source here.")
+    return s.fill(f"{{0}}[{', '.join(f'{{{k}}}' for k in range(1, len(xs)))}]", *xs)
+
+
+_SCATTERED = """def scattered(x, sizes, *indices):
+    y = np.zeros((*sizes, *x.shape[indices[0].ndim :]))
+    np.add.at(y, indices, x)
+    return y"""
+
+
+def _scattered(p: Printer, x: Any, xs: Sequence[ast.expr]) -> ast.expr:
+    q = dict(x.params)
+    if q["lead"].number:
+        raise errors.NoFormulaError("indexing along shared axes cannot be written as NumPy source here.")
+    p.helpers["scattered"] = _SCATTERED
+    return s.fill(f"scattered({{0}}, {_param(p, q['sizes'])}, {', '.join(f'{{{k}}}' for k in range(1, len(xs)))})", *xs)
+
+
+def _pad(p: Printer, x: Any, xs: Sequence[ast.expr]) -> ast.expr:
+    q = dict(x.params)
+    low, high = [[p.whole(m) for m in q[k]] for k in ("low", "high")]
+    if all(m.number == 0 for m in q["interior"]):
+        return s.fill(f"np.pad({{0}}, [{', '.join(f'({a}, {b})' for a, b in zip(low, high, strict=True))}])", xs[0])
+    p.helpers["padded"] = _DILATED
+    inner = [p.whole(m) for m in q["interior"]]
+    return s.fill(f"padded({{0}}, [{', '.join(low)}], [{', '.join(high)}], [{', '.join(inner)}])", xs[0])
 
 
 CALLS: dict[str, Callable[[Printer, Any, Sequence[ast.expr]], ast.expr]] = {
@@ -314,6 +334,12 @@ CALLS: dict[str, Callable[[Printer, Any, Sequence[ast.expr]], ast.expr]] = {
     "reduce_prod": lambda p, x, xs: s.fill(f"np.prod({{0}}{_axis(x)})", xs[0]),
     "slogdet": _sign_log_det,
     "slice": _slice,
+    "pad": _pad,
+    "take": lambda p, x, xs: _taken(p, x, xs),
+    "cumsum": lambda p, x, xs: _running(p, "np.cumsum", x, xs),
+    "cumprod": lambda p, x, xs: _running(p, "np.cumprod", x, xs),
+    "flip": lambda p, x, xs: s.fill(f"np.flip({{0}}, axis={_param(p, dict(x.params)['axes'])})", xs[0]),
+    "scatter_add": lambda p, x, xs: _scattered(p, x, xs),
     "reshape": lambda p, x, xs: s.fill(f"np.reshape({{0}}, {p.shape(x) if x.rank != 0 else '()'})", xs[0]),
     "concat": lambda p, x, xs: s.fill(f"np.concatenate([{{*}}], axis={_param(p, dict(x.params)['axis'])})", *xs),
 }
@@ -339,6 +365,15 @@ def _ones(p: Printer, x: Any) -> Code:
     return Code(s.fill(f"np.ones({p.shape(x)})"), every(x))
 
 
+def _unit(p: Printer, x: Any) -> Code:
+    return Code(s.fill(f"np.eye({ast.unparse(p.monomial(x.sizes[0]))})[{x.place}]"), every(x))
+
+
+def _known(p: Printer, x: Any) -> Code:
+    n = ast.unparse(p.monomial(x.sizes[0]))
+    return Code(s.fill(f"np.tri({n}, k=-1)" if x.kind == "below" else f"np.arange({n})"), every(x))
+
+
 def _eye(p: Printer, x: Any) -> Code:
     return Code(s.fill(f"np.eye({ast.unparse(p.monomial(x.sizes[0]))})"), every(x))
 
@@ -361,124 +396,8 @@ def _exponent(p: Fraction) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
-# --- matrix products --------------------------------------------------------------------------------------------------------------
-
-
-def _row(f: Node) -> bool:
-    return isinstance(f, nd.Turn) and f.x.rank == 1
-
-
-def _chain(p: Printer, x: Any) -> Code:
-    """Products from the side that keeps them small."""
-    return _product(p, list(x.factors), x)
-
-
-def _product(p: Printer, fs: list[Node], x: Node) -> Code:
-    for k in range(len(fs) - 1):
-        if fs[k].rank == 1 and not _row(fs[k]) and _row(fs[k + 1]):
-            return _outer(p, fs[: k + 1], fs[k + 1 :], x)
-    if fs[-1].rank == 1 and not _row(fs[-1]):
-        first = fs[0] if _row(fs[0]) else None
-        acc = _columns(p, fs[1 if first is not None else 0 :])
-        if first is None:
-            return Code(acc, every(x))
-        assert isinstance(first, nd.Turn)
-        if isinstance(first.x, nd.Ones):
-            return Code(_summed(acc, ""), NONE)
-        return Code(s.fill("{0} @ {1}", p.full(first.x), acc), NONE)
-    if _row(fs[0]):
-        return Code(_rows(p, fs), frozenset({1}))
-    acc = p.full(fs[0]) if not isinstance(fs[0], nd.Diag) else None
-    start = 1
-    if acc is None:
-        assert isinstance(fs[0], nd.Diag)
-        acc = s.fill("{0}[:, None] * {1}", p.full(fs[0].x), p.full(fs[1]))
-        start = 2
-    elif _inverse(fs[0]) is not None:
-        acc = s.fill("np.linalg.solve({0}, {1})", _inverse_of(p, fs[0]), _product(p, fs[1:], nd.Chain((fs[1].sizes[0], x.sizes[1]), tuple(fs[1:]))).node if len(fs) > 2 else p.full(fs[1]))
-        return Code(acc, every(x))
-    for f in fs[start:]:
-        acc = _times_diagonal(p, acc, f.x) if isinstance(f, nd.Diag) else s.fill("{0} @ {1}", acc, p.full(f))
-    return Code(acc, every(x))
-
-
-def _times_diagonal(p: Printer, acc: ast.expr, d: Node) -> ast.expr:
-    """Columns times the elements of a vector."""
-    if isinstance(d, nd.Had) and not d.top:
-        return s.fill("{0} / {1}", acc, _times([p.loose(f).node for f in d.bottom]))
-    return s.fill("{0} * {1}", acc, p.full(d))
-
-
-def _inverse(f: Node) -> Node | None:
-    """The matrix that a factor is the inverse of."""
-    if isinstance(f, nd.Call) and f.prim == "inv":
-        return f.args[0]
-    if isinstance(f, nd.Turn) and isinstance(f.x, nd.Call) and f.x.prim == "inv":
-        return f.x.args[0]
-    return None
-
-
-def _inverse_of(p: Printer, f: Node) -> ast.expr:
-    a = _inverse(f)
-    assert a is not None
-    return transposed(p.full(a), (1, 0)) if isinstance(f, nd.Turn) else p.full(a)
-
-
-def _outer(p: Printer, left: list[Node], right: list[Node], x: Node) -> Code:
-    """u v^T; where one is the vector of ones, the other is left to broadcasting."""
-    row = right[0]
-    assert isinstance(row, nd.Turn)
-    if len(right) == 1 and isinstance(row.x, nd.Ones):
-        return Code(s.fill("{0}[:, None]", _columns(p, left)), frozenset({0}))
-    if len(left) == 1 and isinstance(left[0], nd.Ones):
-        return Code(_rows(p, right), frozenset({1}))
-    return Code(s.fill("np.outer({0}, {1})", _columns(p, left), _rows(p, right)), every(x))
-
-
-def _columns(p: Printer, fs: list[Node]) -> ast.expr:
-    """Matrices times a column, from the right."""
-    if isinstance(fs[-1], nd.Ones) and len(fs) > 1 and not isinstance(fs[-2], nd.Diag):
-        m = fs[-2]
-        acc = _summed(p.full(m.x), "axis=0") if isinstance(m, nd.Turn) else _summed(p.full(m), "axis=1")
-        rest = fs[:-2]
-    elif isinstance(fs[-1], nd.Ones) and len(fs) > 1:
-        assert isinstance(fs[-2], nd.Diag)
-        acc, rest = p.full(fs[-2].x), fs[:-2]
-    else:
-        acc, rest = p.full(fs[-1]), fs[:-1]
-    for f in reversed(rest):
-        if isinstance(f, nd.Diag):
-            acc = s.fill("{0} * {1}", p.full(f.x), acc)
-        elif _inverse(f) is not None:
-            acc = s.fill("np.linalg.solve({0}, {1})", _inverse_of(p, f), acc)
-        else:
-            acc = s.fill("{0} @ {1}", p.full(f), acc)
-    return acc
-
-
-def _rows(p: Printer, fs: list[Node]) -> ast.expr:
-    """A row times matrices, from the left."""
-    first = fs[0]
-    assert isinstance(first, nd.Turn)
-    if isinstance(first.x, nd.Ones) and len(fs) > 1 and not isinstance(fs[1], nd.Diag):
-        m = fs[1]
-        acc = _summed(p.full(m.x), "axis=1") if isinstance(m, nd.Turn) else _summed(p.full(m), "axis=0")
-        rest = fs[2:]
-    else:
-        acc, rest = p.full(first.x), fs[1:]
-    for f in rest:
-        acc = s.fill("{0} * {1}", acc, p.full(f.x)) if isinstance(f, nd.Diag) else s.fill("{0} @ {1}", acc, p.full(f))
-    return acc
-
-
-def _summed(x: ast.expr, axis: str) -> ast.expr:
-    if isinstance(x, ast.Name):
-        return s.fill(f"{{0}}.sum({axis})", x)
-    return s.fill(f"np.sum({{0}}{', ' if axis else ''}{axis})", x)
-
-
 WRITE: dict[type[Node], Callable[[Printer, Any], Code]] = {
-    nd.Name: _name, nd.Literal: _literal, nd.Num: _num, nd.Total: _total, nd.Scaled: _scaled, nd.Turn: _turn, nd.Chain: _chain,
+    nd.Name: _name, nd.Literal: _literal, nd.Num: _num, nd.Total: _total, nd.Scaled: _scaled, nd.Turn: _turn, nd.Chain: chain_code,
     nd.Had: _had, nd.Power: _power, nd.Func: _func, nd.Call: _call, nd.Diag: _diag, nd.DiagOf: _diag, nd.Trace: _trace,
-    nd.Norm: _norm, nd.Ones: _ones, nd.Eye: _eye, nd.Einsum: _einsum,
+    nd.Norm: _norm, nd.Ones: _ones, nd.Eye: _eye, nd.Unit: _unit, nd.Known: _known, nd.Einsum: _einsum,
 }  # fmt: skip

@@ -94,7 +94,7 @@ class _Story:
 
     def _told(self, e: Eqn) -> bool:
         if len(e.outs) != 1 or e.out not in self.depends or not e.out.type.inexact:
-            return e.prim == "slogdet" and e.outs[1] in self.depends
+            return e.prim == "slogdet" and e.outs[-1] in self.depends
         if e.prim in _PLUMBING and e.out not in self.graph.outs:
             return False
         return not (e.prim == "contract" and len(e.ins) == 1 and len(e.params["spec"].split("->")[0]) == e.out.type.rank)
@@ -256,7 +256,10 @@ class _Part:
         at = w.letters(n.rank)
         w.active += at
         out, inner = at[: len(self.sizes)], at[len(self.sizes) :]
-        top, below = symbol(self.name).indexed(subscript(out)).text, symbol(self.story.names[self.sources[i]]).indexed(subscript(inner)).text
+        top, below = (
+            symbol(self.name).indexed(subscript(out)).text,
+            symbol(self.story.names[self.sources[i]]).indexed(subscript(inner)).text,
+        )
         return rf"\frac{{\partial {top}}}{{\partial {below}}} = {w(n, at).text}"
 
 
@@ -327,12 +330,14 @@ def reverse_steps(d: Derivation) -> list[Step]:
             out.append(Step(rule_name(e), f"{left} = {write.text(known[spot])}", local, result))
     for k in p.wrt:
         name = p.names[k]
-        out.append(Step("end", _symbol(name), "", rf"\frac{{\partial {f}}}{{\partial {_symbol(name)}}} = {_symbol(f'bar_{name}')}"))
+        out.append(
+            Step("end", _symbol(name), "", rf"\frac{{\partial {f}}}{{\partial {_symbol(name)}}} = {_symbol(f'bar_{name}')}")
+        )
     _check_reverse(d, story, known, lines)
     return out
 
 
-# --- every line is evaluated ------------------------------------------------------------------------------------------------------
+# --- every line is evaluated --------------------------------------------------------------------------------------------------
 
 
 def _environment(d: Derivation, story: _Story, known: dict[int, Tensor], inst: Instance) -> dict[str, Any]:
@@ -380,7 +385,7 @@ def _check_forward(d: Derivation, story: _Story, known: dict[int, Tensor], lines
             floats = [k for k, t in enumerate(p.dtypes) if t.kind == "f"]
             fixed = list(inst.arrays)
 
-            def f(*xs: Any, fixed: list[Any] = fixed, s: Any = inst.sizes) -> Any:
+            def f(*xs: Any, fixed: list[Any] = fixed, floats: list[int] = floats, s: Any = inst.sizes) -> Any:
                 args = list(fixed)
                 for k, x in zip(floats, xs, strict=True):
                     args[k] = x

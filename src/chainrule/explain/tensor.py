@@ -8,257 +8,35 @@ product (a function, an inverse) is an atom, and so is a sum that is multiplied 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from functools import cached_property
 from math import gcd, lcm
 from typing import Any
 
+from chainrule.explain.atoms import (
+    Apply,
+    At,
+    Atom,
+    Basis,
+    Bracket,
+    Delta,
+    Factor,
+    Index,
+    Leaf,
+    Op,
+    Pattern,
+    Tensor,
+    Term,
+    is_symmetric,
+    term_key,
+)
 from chainrule.explain.sizes import ONE, Monomial
 
-HALF = Fraction(1, 2)
-
-
-class Index:
-    """A letter that runs over one axis."""
-
-    __slots__ = ("size",)
-
-    def __init__(self, size: Monomial) -> None:
-        self.size = size
-
-
-At = tuple[Index, ...]
-
-
-class Atom:
-    """What has indices: equal if the keys are."""
-
-    key: str
-    sizes: tuple[Monomial, ...]
-
-    @property
-    def rank(self) -> int:
-        """Number of indices."""
-        return len(self.sizes)
-
-    @property
-    def parts(self) -> tuple[Tensor, ...]:
-        """The expressions inside."""
-        return ()
-
-    def with_parts(self, parts: Sequence[Tensor]) -> Tensor:
-        """The same of other expressions, at fresh indices."""
-        return leaf_tensor(self)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Atom) and other.key == self.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
-@dataclass(frozen=True, eq=False)
-class Leaf(Atom):
-    """An argument, or a value that has been given a name."""
-
-    name: str
-    sizes: tuple[Monomial, ...]
-
-    @cached_property
-    def key(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return f"{self.name}"
-
-
-@dataclass(frozen=True, eq=False)
-class Delta(Atom):
-    """The identity: 1 where both indices agree."""
-
-    sizes: tuple[Monomial, ...]
-    key: str = "\x00I"
-
-
-@dataclass(frozen=True, eq=False)
-class Apply(Atom):
-    """A function element by element; the arguments have the atom's indices, in order."""
-
-    row: str
-    args: tuple[Tensor, ...]
-    sizes: tuple[Monomial, ...]
-
-    @cached_property
-    def key(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return short(f"{self.row}({';'.join(a.key for a in self.args)})")
-
-    @property
-    def parts(self) -> tuple[Tensor, ...]:
-        return self.args
-
-    def with_parts(self, parts: Sequence[Tensor]) -> Tensor:
-        return apply(self.row, parts)
-
-
-@dataclass(frozen=True, eq=False)
-class Bracket(Atom):
-    """A sum as one factor.  `held` brackets are not multiplied out even if they have one term: they will be named."""
-
-    inner: Tensor
-    sizes: tuple[Monomial, ...]
-    held: bool = False
-
-    @cached_property
-    def key(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return short(f"[{self.inner.key}]")
-
-    @property
-    def parts(self) -> tuple[Tensor, ...]:
-        return (self.inner,)
-
-    def with_parts(self, parts: Sequence[Tensor]) -> Tensor:
-        return parts[0] if not self.held else hold(parts[0])
-
-
-@dataclass(frozen=True, eq=False)
-class Op(Atom):
-    """An operation on whole arrays."""
-
-    prim: str
-    params: tuple[tuple[str, Any], ...]
-    args: tuple[Tensor, ...]
-    sizes: tuple[Monomial, ...]
-    output: int = 0
-
-    @cached_property
-    def key(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return short(f"{self.prim}{self.output}<{self.params}|{'; '.join(a.key for a in self.args)}>")
-
-    @property
-    def parts(self) -> tuple[Tensor, ...]:
-        return self.args
-
-    def with_parts(self, parts: Sequence[Tensor]) -> Tensor:
-        return leaf_tensor(Op(self.prim, self.params, tuple(parts), self.sizes, self.output))
-
-
-@dataclass(frozen=True, eq=False)
-class Factor:
-    """An atom at indices, to a power."""
-
-    atom: Atom
-    at: At
-    power: Fraction = Fraction(1)
-
-    def renamed(self, to: Mapping[Index, Index]) -> Factor:
-        """With other letters."""
-        return Factor(self.atom, tuple(to.get(i, i) for i in self.at), self.power)
-
-
-@dataclass(frozen=True, eq=False)
-class Term:
-    """A coefficient times factors."""
-
-    coef: Monomial
-    factors: tuple[Factor, ...] = ()
-
-    @property
-    def indices(self) -> list[Index]:
-        """Each index once, in order."""
-        return list(dict.fromkeys(i for f in self.factors for i in f.at))
-
-    def renamed(self, to: Mapping[Index, Index]) -> Term:
-        """With other letters."""
-        return Term(self.coef, tuple(f.renamed(to) for f in self.factors))
-
-    def fresh(self, free: Iterable[Index]) -> Term:
-        """With new letters for all but `free`."""
-        kept = set(free)
-        return self.renamed({i: Index(i.size) for i in self.indices if i not in kept})
-
-
-@dataclass(frozen=True, eq=False)
-class Tensor:
-    """A sum of terms with these indices of its own."""
-
-    free: At
-    terms: tuple[Term, ...]
-    _keys: dict[str, str] = field(default_factory=dict[str, str], repr=False)
-
-    @property
-    def rank(self) -> int:
-        """Number of indices."""
-        return len(self.free)
-
-    @property
-    def key(self) -> str:
-        """Equal for expressions that differ in the order of terms and factors and in letters only."""
-        if "" not in self._keys:
-            parts = sorted(f"{t.coef}*{term_key(t, self.free)}" for t in self.terms)
-            sizes = ",".join(str(i.size) for i in self.free)
-            self._keys[""] = f"{sizes}:{'+'.join(parts)}"
-        return self._keys[""]
-
-    @property
-    def zero(self) -> bool:
-        """Is it 0?"""
-        return not self.terms
-
-    @property
-    def constant(self) -> Monomial | None:
-        """The number it is everywhere, if it is one."""
-        if not self.terms:
-            return Monomial(Fraction(0))
-        return self.terms[0].coef if len(self.terms) == 1 and not self.terms[0].factors else None
-
-    def at(self, free: Sequence[Index]) -> Tensor:
-        """The same with these letters."""
-        to = dict(zip(self.free, free, strict=True))
-        terms = [t.fresh(self.free).renamed(to) for t in self.terms]
-        if len(set(free)) != len(free):
-            return tensor(tuple(dict.fromkeys(free)), terms)
-        return Tensor(tuple(free), tuple(terms))
-
-    def scaled(self, m: Monomial) -> Tensor:
-        """Times a number."""
-        if m.number == 0:
-            return Tensor(self.free, ())
-        return Tensor(self.free, tuple(Term(t.coef * m, t.factors) for t in self.terms))
-
-    @property
-    def negative(self) -> Tensor:
-        """Times -1."""
-        return self.scaled(Monomial(Fraction(-1)))
-
-
-def short(key: str) -> str:
-    """A long key by its digest, so that nested expressions have short ones."""
-    return key if len(key) < 80 else hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
-
-
-# --- keys --------------------------------------------------------------------------------------------------------------------
-
-
-def term_key(t: Term, free: Sequence[Index]) -> str:
-    """The factors, letters replaced by numbers in an order that does not depend on theirs."""
-    labels: dict[Index, int] = {i: k for k, i in enumerate(free)}
-    rest = list(t.factors)
-    out: list[str] = []
-
-    def text(f: Factor) -> str:
-        at = ",".join(str(labels.get(i, "?")) for i in f.at)
-        return f"{f.atom.key}_{at}^{f.power}"
-
-    while rest:
-        best = min(rest, key=text)
-        rest.remove(best)
-        for i in best.at:
-            labels.setdefault(i, len(labels))
-        out.append(text(best))
-    return "*".join(out)
-
-
-# --- making expressions ---------------------------------------------------------------------------------------------------
+__all__ = [
+    "RULES", "Apply", "At", "Atom", "Basis", "Bracket", "Delta", "Factor", "Index", "Leaf", "Op", "Pattern", "Tensor", "Term", "add",
+    "apply", "atoms", "content", "expanded", "factors_of", "hold", "is_positive", "is_symmetric", "leaf_tensor", "number", "positive",
+    "power", "product", "reduced", "replaced", "sub", "tensor", "term_key", "times", "with_parts",
+]  # fmt: skip
 
 
 def number(m: Monomial, sizes: Sequence[Monomial] = ()) -> Tensor:
@@ -328,10 +106,16 @@ def _gathered(t: Term, own: set[Index]) -> tuple[list[Factor], set[Index], list[
             inner = f.atom.inner
             if len(inner.terms) == 1 and (f.power == 1 or not _sums(inner)):
                 others = tuple(g for g in t.factors if g is not f)
-                (u,) = inner.at(f.at).terms if len(set(f.at)) == len(f.at) else (inner.terms[0].fresh(inner.free).renamed(dict(zip(inner.free, f.at, strict=True))),)
+                (u,) = (
+                    inner.at(f.at).terms
+                    if len(set(f.at)) == len(f.at)
+                    else (inner.terms[0].fresh(inner.free).renamed(dict(zip(inner.free, f.at, strict=True))),)
+                )
                 u = Term(u.coef.raised(f.power), tuple(Factor(g.atom, g.at, g.power * f.power) for g in u.factors))
                 return [], set(), [Term(t.coef * u.coef, (*others, *u.factors))]
         slot = (f.atom.key, f.at)
+        if f.atom.symmetric and (f.atom.key, f.at[::-1]) in merged:
+            slot = (f.atom.key, f.at[::-1])
         g = merged.get(slot)
         merged[slot] = f if g is None else Factor(f.atom, f.at, f.power + g.power)
     factors = [f for f in merged.values() if f.power != 0]
@@ -514,9 +298,14 @@ def is_positive(f: Factor) -> bool:
 
 def positive(x: Tensor) -> bool:
     """Is it above 0 whatever its operands are?"""
-    return bool(x.terms) and all(
-        t.coef.number > 0 and all(is_positive(f) or (f.power % 2 == 0 and len(x.terms) > 1) for f in t.factors) for t in x.terms
-    ) and any(all(is_positive(f) for f in t.factors) for t in x.terms)
+    return (
+        bool(x.terms)
+        and all(
+            t.coef.number > 0 and all(is_positive(f) or (f.power % 2 == 0 and len(x.terms) > 1) for f in t.factors)
+            for t in x.terms
+        )
+        and any(all(is_positive(f) for f in t.factors) for t in x.terms)
+    )
 
 
 def apply(row: str, args: Sequence[Tensor]) -> Tensor:
@@ -529,7 +318,7 @@ def apply(row: str, args: Sequence[Tensor]) -> Tensor:
     return Tensor(free, (Term(ONE, (Factor(atom, used),)),))
 
 
-# --- walking -------------------------------------------------------------------------------------------------------------------
+# --- walking ------------------------------------------------------------------------------------------------------------------
 
 
 def atoms(x: Tensor) -> Iterator[Atom]:
@@ -551,7 +340,7 @@ def replaced(x: Tensor, by: Callable[[Atom], Tensor | None], known: dict[str, Te
             if found is None:
                 parts = [replaced(p, by, known) for p in a.parts]
                 changed = any(p is not q for p, q in zip(parts, a.parts, strict=True))
-                found = _rebuilt(a, parts) if changed else leaf_tensor(a)
+                found = with_parts(a, parts) if changed else leaf_tensor(a)
             known[a.key] = found
         return known[a.key]
 
@@ -572,7 +361,13 @@ def replaced(x: Tensor, by: Callable[[Atom], Tensor | None], known: dict[str, Te
             v = factors_of(y, f.at)
             u = Term(u.coef * v.coef, (*u.factors, *v.factors))
         total.append(u)
-    if len(total) == 1 and len(total[0].factors) == 1 and total[0].factors[0].power == 1 and isinstance(total[0].factors[0].atom, Bracket) and not total[0].factors[0].atom.held:
+    if (
+        len(total) == 1
+        and len(total[0].factors) == 1
+        and total[0].factors[0].power == 1
+        and isinstance(total[0].factors[0].atom, Bracket)
+        and not total[0].factors[0].atom.held
+    ):
         f = total[0].factors[0]
         inner = f.atom.parts[0].scaled(total[0].coef)
         if len(set(f.at)) == len(f.at):
@@ -584,12 +379,15 @@ def _differs(y: Tensor, a: Atom) -> bool:
     return not (len(y.terms) == 1 and len(y.terms[0].factors) == 1 and y.terms[0].factors[0].atom is a)
 
 
-def _rebuilt(a: Atom, parts: Sequence[Tensor]) -> Tensor:
-    if isinstance(a, Apply) or (isinstance(a, Bracket) and a.held):
-        return a.with_parts(parts)
+def with_parts(a: Atom, parts: Sequence[Tensor]) -> Tensor:
+    """An atom of other expressions, at fresh indices."""
+    if isinstance(a, Apply):
+        return apply(a.row, parts)
     if isinstance(a, Bracket):
-        return parts[0]
-    return a.with_parts(parts)
+        return hold(parts[0]) if a.held else parts[0]
+    if isinstance(a, Op):
+        return leaf_tensor(Op(a.prim, a.params, tuple(parts), a.sizes, a.output))
+    return leaf_tensor(a)
 
 
 def expanded(x: Tensor, limit: int = 200) -> Tensor:

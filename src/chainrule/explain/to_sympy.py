@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule import errors
-from chainrule.explain import nodes as nd
 from chainrule.explain.nodes import Node
 from chainrule.explain.sizes import Monomial
 

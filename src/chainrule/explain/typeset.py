@@ -11,11 +11,12 @@ from chainrule.emit.latex import noted
 from chainrule.emit.symbols import ATOM, FUNCTION, NEGATIVE, POWER, PRODUCT, RELATION, SUM, Term, number, symbol
 from chainrule.explain import nodes as nd
 from chainrule.explain.nodes import Node
-from chainrule.explain.sizes import Linear, Monomial
+from chainrule.explain.numerals import joined, ratio, size_term, split_monomial, within
+from chainrule.explain.sizes import Monomial
 from chainrule.prims import TABLE
 
 HALF = Fraction(1, 2)
-INDICES = "ijklmnpqrstuv"
+INDICES = "ijklmnpqrstuvabch"
 At = tuple[str, ...]
 _WORDS = {"softmax": "softmax", "logsumexp": "logsumexp"}
 
@@ -27,6 +28,7 @@ class Typesetter:
         self.taken = taken
         self.free = [i for i in INDICES if i not in taken] or [f"i_{{{k}}}" for k in range(1, 9)]
         self.active: list[str] = []
+        self.constants: list[Any] = []
 
     def __call__(self, x: Node, at: At | None = None) -> Term:
         """The formula of a value, or of its element at these indices."""
@@ -51,80 +53,7 @@ def subscript(at: At) -> str:
     return ("" if all(len(i) == 1 for i in at) else ",").join(at)
 
 
-# --- numbers --------------------------------------------------------------------------------------------------------------------
-
-
-def size_term(base: Linear) -> Term:
-    """``n``, ``n - 1``."""
-    out = ""
-    for name, k in base[0]:
-        part = symbol(name).text if abs(k) == 1 else f"{abs(k)} {symbol(name).text}"
-        out += (" - " if k < 0 else " + ") + part if out else ("-" if k < 0 else "") + part
-    if base[1]:
-        out += f" {'-' if base[1] < 0 else '+'} {abs(base[1])}"
-    return Term(out, ATOM if len(base[0]) == 1 and not base[1] and base[0][0][1] == 1 else SUM, symbol=True)
-
-
-def split_monomial(m: Monomial) -> tuple[list[Term], list[Term]]:
-    """Factors above and below the line; 1 is left out."""
-    top, bottom = list[Term](), list[Term]()
-    n = m.number
-    if isinstance(n, Fraction):
-        if n.numerator != 1:
-            top.append(_decimal(n.numerator))
-        if n.denominator != 1:
-            bottom.append(_decimal(n.denominator))
-    elif n != 1:
-        top.append(number(n))
-    for base, p in m.powers:
-        t, q = size_term(base), abs(p)
-        t = t.bracketed if t.level < ATOM and q != HALF else t
-        if q == HALF:
-            t = Term(rf"\sqrt{{{t.text}}}")
-        elif q != 1:
-            t = t.raised(str(q))
-        (top if p > 0 else bottom).append(t)
-    if isinstance(n, Fraction) and n.denominator not in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) and not m.powers:
-        return [number(float(n))], []
-    return top, bottom
-
-
-def _decimal(n: int) -> Term:
-    return Term(str(n)) if n >= 0 else Term(f"({n})")
-
-
-def joined(factors: Sequence[Term]) -> str:
-    """Scalars side by side, with a space or a dot where they would run together."""
-    out = ""
-    for t in factors:
-        text = t.text
-        if not out:
-            out = text
-        elif text[:1].isdigit() or (out[-1:].isdigit() and text.startswith(r"\frac")):
-            out += rf" \cdot {text}"
-        else:
-            out += rf" \, {text}" if _WORD.match(text) or _WORD_AT_END.search(out) else f" {text}"
-    return out
-
-
-_WORD = re.compile(r"\\(operatorname|mathrm|sin|cos|tan|ln|log|det|sinh|cosh|tanh|arc\w+|max|min)\b|\|")
-_WORD_AT_END = re.compile(r"\\(?:operatorname|mathrm)\{\w+\}(?:_\{[^{}]*\})?$|\|$|\\(?:sin|cos|tan|ln|sinh|cosh|tanh) \S+$")
-
-
-def ratio(top: Sequence[Term], bottom: Sequence[Term]) -> Term:
-    """A product, or a fraction."""
-    if not bottom:
-        return Term(joined(top) or "1", PRODUCT if len(top) > 1 else top[0].level if top else ATOM)
-    alone = top[0].text if len(top) == 1 else joined([_within(t) for t in top]) or "1"
-    below = bottom[0].text if len(bottom) == 1 else joined([_within(t) for t in bottom])
-    return Term(rf"\frac{{{alone}}}{{{below}}}", ATOM)
-
-
-def _within(t: Term) -> Term:
-    return t if t.level >= PRODUCT and not t.big else t.bracketed
-
-
-# --- nodes ----------------------------------------------------------------------------------------------------------------------
+# --- nodes --------------------------------------------------------------------------------------------------------------------
 
 
 def _name(w: Typesetter, x: Any, at: At | None) -> Term:
@@ -132,11 +61,15 @@ def _name(w: Typesetter, x: Any, at: At | None) -> Term:
 
 
 def _literal(w: Typesetter, x: Any, at: At | None) -> Term:
-    if x.rank == 1 and x.value.size <= 6 or x.rank == 2 and x.value.size <= 9:
+    if (x.rank == 1 and x.value.size <= 6) or (x.rank == 2 and x.value.size <= 9):
         rows = x.value.reshape(-1, 1) if x.rank == 1 else x.value
         body = r" \\ ".join(" & ".join(number(y).text for y in r) for r in rows)
         return Term(rf"\begin{{bmatrix}} {body} \end{{bmatrix}}", symbol=True).indexed(subscript(at or ()))
-    return Term("C", symbol=True).indexed(subscript(at or ()))
+    k = next((k for k, y in enumerate(w.constants) if y is x.value), len(w.constants))
+    if k == len(w.constants):
+        w.constants.append(x.value)
+    name = next(c for c in ("C", "D", "A") if c not in w.taken)
+    return Term(name, sub=str(k + 1) if k else "", symbol=True).indexed(subscript(at or ()))
 
 
 def _num(w: Typesetter, x: Any, at: At | None) -> Term:
@@ -150,7 +83,7 @@ def _total(w: Typesetter, x: Any, at: At | None) -> Term:
     out, big = "", False
     for sign, part in x.parts:
         t = _spread_part(w, part, x.rank, at)
-        t = t.bracketed if t.level <= SUM or t.text.startswith("-") or (big and False) else t
+        t = t.bracketed if t.level <= SUM or t.text.startswith("-") else t
         out += (" - " if sign < 0 else " + ") + t.text if out else ("-" if sign < 0 else "") + t.text
         big = t.big
     return Term(out, SUM if len(x.parts) > 1 else NEGATIVE, big=big)
@@ -181,15 +114,28 @@ def _scaled(w: Typesetter, x: Any, at: At | None) -> Term:
                 t = sums[0]
             return Term(f"{sign}{t.text}", NEGATIVE if sign else t.level, big=bool(sums))
         head = ratio(top, bottom) if top or bottom else None
-        parts = [*([head] if head else []), *[t if t.big and k == len(above) - 1 and t.level >= NEGATIVE else _within(t) for k, t in enumerate(above)]]
+        parts = [
+            *([head] if head else []),
+            *[t if t.big and k == len(above) - 1 and t.level >= NEGATIVE else within(t) for k, t in enumerate(above)],
+        ]
         return Term(f"{sign}{joined(parts)}", NEGATIVE if sign else PRODUCT, big=bool(above and above[-1].big))
     products = [isinstance(f, nd.Chain) for f in sorted(x.top, key=_place)]
-    coefficient = [*top, *[t.bracketed if inner else _within(t) for t, inner in zip(above, products, strict=True)]]
+    coefficient = [*top, *[t.bracketed if inner else within(t) for t, inner in zip(above, products, strict=True)]]
     body = w(x.body, at)
-    tail = body if body.level >= PRODUCT and not body.text.startswith("-") or (body.big and body.level >= NEGATIVE) else body.bracketed
+    tail = (
+        body
+        if (body.level >= PRODUCT and not body.text.startswith("-")) or (body.big and body.level >= NEGATIVE)
+        else body.bracketed
+    )
     if not coefficient and not bottom and not below:
         return Term(f"{sign}{tail.text}", NEGATIVE, big=tail.big)
-    if below and len(body.text) < 40 and r"\left(" not in body.text.replace(r"\left(t", "") and not body.big and len(coefficient) < 2:
+    if (
+        below
+        and len(body.text) < 40
+        and r"\left(" not in body.text.replace(r"\left(t", "")
+        and not body.big
+        and len(coefficient) < 2
+    ):
         t = ratio([*coefficient, body], [*bottom, *below])
         return Term(f"{sign}{t.text}", NEGATIVE if sign else ATOM)
     head = ratio(coefficient, [*bottom, *below])
@@ -198,7 +144,13 @@ def _scaled(w: Typesetter, x: Any, at: At | None) -> Term:
 
 def _place(x: Node) -> int:
     """Letters before functions."""
-    return 0 if isinstance(x, nd.Name) or (isinstance(x, nd.Power) and isinstance(x.x, nd.Name)) else 2 if isinstance(x, nd.Func) else 1
+    return (
+        0
+        if isinstance(x, nd.Name) or (isinstance(x, nd.Power) and isinstance(x.x, nd.Name))
+        else 2
+        if isinstance(x, nd.Func)
+        else 1
+    )
 
 
 def _turn(w: Typesetter, x: Any, at: At | None) -> Term:
@@ -230,7 +182,7 @@ def _chain(w: Typesetter, x: Any, at: At | None) -> Term:
 def _had(w: Typesetter, x: Any, at: At | None) -> Term:
     def one(f: Node) -> Term:
         t = w(f, at)
-        return t.bracketed if t.level <= PRODUCT and (at is None or t.level < PRODUCT) or t.text.startswith("-") else t
+        return t.bracketed if (t.level <= PRODUCT and (at is None or t.level < PRODUCT)) or t.text.startswith("-") else t
 
     if at is not None:
         above = [w(f, at) for f in x.top]
@@ -259,14 +211,24 @@ def _power(w: Typesetter, x: Any, at: At | None) -> Term:
         whole = Term(rf"\sqrt{{{inner.text}}}") if p == HALF else None
         if whole is not None:
             return whole
+    if isinstance(x.x, nd.Func) and p.denominator == 1 and (found := _POWERED.match(inner.text)):
+        return Term(f"{found[1]}^{{{exponent}}}{inner.text[found.end() :]}", FUNCTION)
     if x.rank and at is None:
         return _base(inner).raised(rf"\odot {exponent}")
     return _base(inner).raised(exponent)
 
 
+_POWERED = re.compile(r"(\\(?:sin|cos|tan|sinh|cosh|tanh|ln))(?= |\\left)")
+
+
 def _func(w: Typesetter, x: Any, at: At | None) -> Term:
     row = TABLE[x.row]
-    args = [_spread_part(w, a, x.rank, at) if a.rank < x.rank and isinstance(a, nd.Num) and x.row not in _PLAIN else w(a, at if a.rank else None) for a in x.args]
+    args = [
+        _spread_part(w, a, x.rank, at)
+        if a.rank < x.rank and isinstance(a, nd.Num) and x.row not in _PLAIN
+        else w(a, at if a.rank else None)
+        for a in x.args
+    ]
     if x.row in _COMPARED:
         left, right = [t.at_least(RELATION + 1).text for t in args]
         return Term(rf"\left[{left} {_COMPARED[x.row]} {right}\right]", symbol=True)
@@ -297,12 +259,79 @@ def _call(w: Typesetter, x: Any, at: At | None) -> Term:
         return Term(rf"\ln \left|{inner}\right|" if x.output else rf"\operatorname{{sign}}\left({inner}\right)", FUNCTION)
     if x.prim in ("softmax", "logsumexp"):
         return _over_axes(w, x, at)
+    if x.prim == "slice" and at is None:
+        return (xs[0] if xs[0].symbol and not xs[0].sub else xs[0].bracketed).indexed(
+            ",".join(_range(*c) for c in zip(params["start"], params["stop"], params["step"], x.args[0].sizes, strict=True))
+        )
+    if x.prim in ("concat", "pad") and x.rank == 1 and at is None:
+        column = _column(w, x, xs, params)
+        if column is not None:
+            return column
     if x.prim in ("reduce_max", "reduce_min", "reduce_prod"):
         return _extreme(w, x, at, {"reduce_max": r"\max", "reduce_min": r"\min", "reduce_prod": r"\prod"}[x.prim], params["axes"])
     row = TABLE[x.prim]
-    notation = row.notation if row.notation and not params else rf"\operatorname{{{{{x.prim.replace('_', chr(92) + '_')}}}}}({{*}})"
+    said = _said(x, params)
+    notation = (
+        row.notation
+        if row.notation and not params
+        else rf"\operatorname{{{{{x.prim.replace('_', chr(92) + '_')}}}}}{said}({{*}})"
+    )
     t = noted(row.name, notation, row.level, xs, {})
     return t if at is None else (t if t.symbol else t.bracketed).indexed(subscript(at))
+
+
+def _said(x: Any, params: Any) -> str:
+    """The parameters of an operation as a subscript, where it is not plain without."""
+    words: list[str] = []
+    for k, q in params.items():
+        if k == "reverse":
+            words += [r"\text{{from the end}}"] if q else []
+        elif k in ("axis", "axes") and x.rank > 1:
+            axes = q if isinstance(q, tuple) else (q,)
+            words.append(r"\text{{axis }}" + ",".join(_size_text(a) if isinstance(a, Monomial) else str(a) for a in axes))
+        elif k not in ("axis", "axes", "lead", "sizes", "shape", "dtype"):
+            words.append(rf"\text{{{{{k} }}}}" + _parameter(q))
+    return f"_{{{{{', '.join(words)}}}}}" if words else ""
+
+
+def _parameter(q: Any) -> str:
+    if isinstance(q, Monomial):
+        return _size_text(q)
+    return ",".join(map(_parameter, q)) if isinstance(q, tuple) else str(q)
+
+
+def _range(start: Monomial, stop: Monomial, step: Monomial, size: Monomial) -> str:
+    """A range counted from 1, both ends included."""
+    if start.number == 0 and stop == size and step.one:
+        return "{:}"
+    first = "1" if start.number == 0 else _plus_one(start)
+    return f"{first}:{_size_text(stop)}" if step.one else f"{first}:{_size_text(step)}:{_size_text(stop)}"
+
+
+def _size_text(m: Monomial) -> str:
+    if len(m.powers) == 1 and m.powers[0][1] == 1 and m.number == 1:
+        return size_term(m.powers[0][0]).text.replace(" ", "")
+    return ratio(*split_monomial(m)).text
+
+
+def _plus_one(m: Monomial) -> str:
+    return str(m.number + 1) if m.plain else f"{_size_text(m)}+1"
+
+
+def _column(w: Typesetter, x: Any, xs: Sequence[Term], params: Any) -> Term | None:
+    """Vectors one below the other."""
+    parts = [t.text for t in xs]
+    if x.prim == "pad":
+        if params["interior"][0].number != 0:
+            return None
+        low, high = params["low"][0], params["high"][0]
+        parts = [
+            *([r"\mathbf{0}" if not low.one else "0"] if low.number else []),
+            *parts,
+            *([r"\mathbf{0}" if not high.one else "0"] if high.number else []),
+        ]
+    body = r" \\ ".join(parts)
+    return Term(rf"\begin{{bmatrix}} {body} \end{{bmatrix}}", symbol=True)
 
 
 def _over_axes(w: Typesetter, x: Any, at: At | None) -> Term:
@@ -369,7 +398,18 @@ def _norm(w: Typesetter, x: Any, at: At | None) -> Term:
 
 
 def _ones(w: Typesetter, x: Any, at: At | None) -> Term:
-    return Term(r"\mathbf{1}", symbol=True) if at is None else Term("1")
+    return Term(r"\mathbf{1}", symbol=True) if at is None and not x.sizes[0].one else Term("1")
+
+
+def _unit(w: Typesetter, x: Any, at: At | None) -> Term:
+    t = Term(r"\mathbf{e}", sub=str(x.place + 1), symbol=True)
+    return t if at is None else Term(rf"\delta_{{{at[0]},{x.place + 1}}}", symbol=True)
+
+
+def _known(w: Typesetter, x: Any, at: At | None) -> Term:
+    if at is not None:
+        return Term(rf"\left[{at[0]} > {at[1]}\right]" if x.kind == "below" else f"({at[0]} - 1)", symbol=True)
+    return Term(r"\mathbf{L}" if x.kind == "below" else r"\left(0, 1, 2, \ldots\right)", symbol=True)
 
 
 def _eye(w: Typesetter, x: Any, at: At | None) -> Term:
@@ -397,7 +437,7 @@ def _einsum(w: Typesetter, x: Any, at: At | None) -> Term:
             t = _base(t).raised(str(q))
         (above if p.p > 0 else below).append(t)
     del w.active[len(w.active) - len(new) :]
-    body = ratio([_within(t) for t in above], below) if below else Term(joined([_within(t) for t in above]) or "1", PRODUCT)
+    body = ratio([within(t) for t in above], below) if below else Term(joined([within(t) for t in above]) or "1", PRODUCT)
     if not new:
         return body
     return Term(rf"\sum_{{{subscript(new)}}} {body.text}", NEGATIVE, big=True)
@@ -421,5 +461,7 @@ WRITE: dict[type[Node], Callable[[Typesetter, Any, At | None], Term]] = {
     nd.Norm: _norm,
     nd.Ones: _ones,
     nd.Eye: _eye,
+    nd.Unit: _unit,
+    nd.Known: _known,
     nd.Einsum: _einsum,
 }

@@ -12,13 +12,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.explain.nodes import Call, Func, Node
 from chainrule.explain import numeric
+from chainrule.explain.nodes import Call, Func, Node
 from chainrule.explain.problem import Problem
 from chainrule.explain.sizes import Sizes
 
 Data = list[Any]
-_ANALYTIC = frozenset("exp log sin cos tan sinh cosh tanh expm1 log1p exp2 log2 log10 erf arctan arcsinh pow sqrt".split())
+_ANALYTIC = frozenset(
+    [
+        "exp",
+        "log",
+        "sin",
+        "cos",
+        "tan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "expm1",
+        "log1p",
+        "exp2",
+        "log2",
+        "log10",
+        "erf",
+        "arctan",
+        "arcsinh",
+        "pow",
+        "sqrt",
+    ]
+)
 
 
 class VerificationError(AssertionError):
@@ -97,7 +118,9 @@ def _array(p: Problem, k: int, sizes: Sizes, rng: np.random.Generator, kind: Cal
         return rng.random(shape) < 0.5
     if dtype.kind in "iu":
         top = int(np.max(p.example[k])) + 1 if p.example is not None and p.example[k].size else 2
-        return rng.integers(0, max(top, 1), shape).astype(dtype)
+        return rng.integers(0, min(max(top, 1), 2), shape).astype(
+            dtype
+        )  # perhaps an index into an axis, which has 2 places at least
     return np.asarray(kind(rng, shape), np.float64)
 
 
@@ -109,7 +132,7 @@ def _finite(p: Problem, xs: Data, sizes: Sizes) -> bool:
         return False
 
 
-# --- comparing ------------------------------------------------------------------------------------------------------------------
+# --- comparing ----------------------------------------------------------------------------------------------------------------
 
 
 def difference(a: Any, b: Any) -> float:
@@ -180,8 +203,6 @@ def against_complex_step(
     return difference(told, numeric.imaginary(along))
 
 
-
-
 def verified(d: Any, seed: int = 20_240) -> Report:
     """Compare every line of a derivation; raise if one is wrong."""
     from chainrule.calculus import grad, hessian, jacobian
@@ -190,7 +211,7 @@ def verified(d: Any, seed: int = 20_240) -> Report:
     rng = np.random.default_rng(seed)
     make: Any = hessian if d.order == 2 else grad if d.scalar else jacobian
     worst, told, stepped = 0.0, list[float](), list[float]()
-    at = instances(p, 3 if p.sizes or any(p.shapes) else 3, seed)
+    at = instances(p, 3, seed)
     for inst in at:
         env = environment(d, inst)
         worst = max(worst, _line(p.call(inst.arrays, inst.sizes), d.value, env, inst, "the value"))
