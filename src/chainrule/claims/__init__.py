@@ -1,40 +1,41 @@
 """The register of claims: what is said about the calculus in machine learning, executed and judged.
 
-Each module ``s...`` holds the claims of one section.  Claims of your own go into a file with a list called ``CLAIMS``, which
-``chainrule claims my_claims.py`` runs.
+Each module ``s...`` holds claims of one section, which its name says: ``s93_losses`` those of 9.3, ``s_summary`` those of the
+summary.  Claims of your own go into a file with a list called ``CLAIMS``, which ``chainrule claims my_claims.py`` runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
+from pkgutil import iter_modules
 
 from chainrule.claims.claim import KINDS, VERDICTS, Claim, Finding, Formula, Judge, unique
 from chainrule.claims.judges import Bound, Derivative, Matches, Proof, Same, above, interval
 from chainrule.claims.runner import Examined, Heard, as_data, examine, examine_all
 
-# The modules of each section, in the order of the notes; a module is imported when its section is asked for.
-SECTIONS = {
-    "0": ("s0_introduction",),
-    "9.1": ("s91_gradient_descent", "s91_stochastic"),
-    "9.2": ("s92_backpropagation",),
-    "9.3": ("s93_losses", "s93_selection"),
-    "9.4": ("s94_penalties", "s94_clipping_dropout"),
-    "9.5": ("s95_optimizers", "s95_table"),
-    "9.6": ("s96_normalization", "s96_attention"),
-    "9.7": ("s97_reinforcement",),
-    "9.8": ("s98_generative",),
-    "summary": ("summary",),
-    "notation": ("notation",),
-}
+# In the order of the notes; "notation" is what cuts across them.
+SECTIONS = ("0", "9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "9.7", "9.8", "summary", "notation")
+
+
+def _modules() -> Iterator[tuple[str, str]]:
+    """Every module of claims, with its section: ``s93_losses`` is of 9.3."""
+    of = {f"s{s.replace('.', '')}" if s[0].isdigit() else f"s_{s}": s for s in SECTIONS}
+    for module in iter_modules(__path__):
+        name = module.name
+        section = of.get(name) or of.get(name.split("_")[0]) or of.get("_".join(name.split("_")[:2]))
+        if section:
+            yield name, section
 
 
 def claims(*sections: str) -> tuple[Claim, ...]:
-    """The claims of these sections, or of all."""
+    """The claims of these sections, or of all, in the order of the notes."""
     unknown = [s for s in sections if s not in SECTIONS]
     if unknown:
         raise ValueError(f"there is no section {' or '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    modules = [m for s, names in SECTIONS.items() if not sections or s in sections for m in names]
-    return unique(claim for m in modules for claim in import_module(f"chainrule.claims.{m}").CLAIMS)
+    modules = [name for name, section in _modules() if not sections or section in sections]
+    found = unique(claim for name in modules for claim in import_module(f"{__name__}.{name}").CLAIMS)
+    return tuple(sorted(found, key=lambda c: (SECTIONS.index(c.section), c.lines)))
 
 
 __all__ = [

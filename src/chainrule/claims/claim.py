@@ -11,10 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
-
-if TYPE_CHECKING:
-    from chainrule.optim import Rule
+from typing import Any, Literal, TypeAlias, get_args
 
 Verdict = Literal["true", "conditional", "imprecise", "false", "not_checkable"]
 Kind = Literal["definition", "identity", "derivative", "update", "bound", "property", "remark", "table", "summary"]
@@ -39,7 +36,7 @@ class Finding:
         object.__setattr__(self, "numbers", {k: float(v) for k, v in self.numbers.items()})
 
 
-Formula: TypeAlias = "Callable[..., Any] | Rule | float | str | tuple[Any, ...] | None"
+Formula: TypeAlias = Any  # whatever the judge can hear: a function, a number, an optimiser, a list of settings
 Judge = Callable[[Any], Finding]
 
 
@@ -61,6 +58,7 @@ class Claim:
         note: the missing condition or the correction in words; for ``true`` a remark, if any.
         note_latex: the same as a formula.
         source: where the correction can be read, if not obvious.
+        slow: does the witness take more than about two seconds?  Quick runs leave it out.
 
     Example:
         >>> from chainrule.claims import Claim, Derivative, examine
@@ -85,6 +83,7 @@ class Claim:
     note: str = ""
     note_latex: str = ""
     source: str = ""
+    slow: bool = False
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

@@ -84,7 +84,7 @@ class Derivative(Same):
         if check is None:
             return ""
         found = check(self.f, formula, *self.cases[0], argnums=self.argnums)
-        return " ".join(str(d.message) for d in found.diagnoses)
+        return " ".join(f"{d.message} Right: {d.correction}" if d.correction else str(d.message) for d in found.diagnoses)
 
 
 class Proof:

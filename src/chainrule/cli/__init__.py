@@ -15,7 +15,7 @@ from chainrule import __version__
 from chainrule.cli.common import INTERRUPTED, CommandError, silence_broken_pipe
 
 # Every command, in the order in which help lists them.
-COMMANDS = ("study", "derive", "check", "train", "cache")
+COMMANDS = ("study", "claims", "derive", "check", "train", "cache")
 
 
 def parser() -> argparse.ArgumentParser:

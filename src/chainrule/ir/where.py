@@ -19,7 +19,9 @@ from typing import NamedTuple
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
 _internal: dict[CodeType, bool] = {}
-user_packages: list[str] = [os.path.join(_HERE, name) + os.sep for name in ("study", "nn", "losses", "rl", "generative")]
+user_packages: list[str] = [
+    os.path.join(_HERE, name) + os.sep for name in ("study", "claims", "nn", "losses", "rl", "generative")
+]
 
 
 class Where(NamedTuple):
