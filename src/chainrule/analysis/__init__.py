@@ -1,5 +1,6 @@
 """What calculus says about training, and about what a model owes to its inputs and its data."""
 
+from chainrule.analysis.convergence import ConvergenceReport, convergence_report
 from chainrule.analysis.convexity import Convexity, convexity
 from chainrule.analysis.curvature import (
     Estimate,
@@ -30,8 +31,8 @@ from chainrule.analysis.sensitivity import (
 )
 
 __all__ = [
-    "Attribution", "Convexity", "Estimate", "Laplace", "PartialDependence", "Saturation", "Spectrum", "condition_number",
-    "convexity", "expected_gradients", "influence", "input_x_gradient", "integrated_gradients", "jacobian_norm", "laplace",
-    "partial_dependence", "recommended_step", "saliency", "saturation", "smoothgrad", "smoothness", "spectrum",
-    "strong_convexity",
+    "Attribution", "ConvergenceReport", "Convexity", "Estimate", "Laplace", "PartialDependence", "Saturation", "Spectrum",
+    "condition_number", "convergence_report", "convexity", "expected_gradients", "influence", "input_x_gradient",
+    "integrated_gradients", "jacobian_norm", "laplace", "partial_dependence", "recommended_step", "saliency",
+    "saturation", "smoothgrad", "smoothness", "spectrum", "strong_convexity",
 ]  # fmt: skip

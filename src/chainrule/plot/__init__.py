@@ -1,5 +1,6 @@
 """Pictures of learning: each function draws one and returns (figure, axes)."""
 
+from chainrule.plot.convergence import convergence
 from chainrule.plot.curves import curves, measured_against_theory, steps_on_curve, thinned
 from chainrule.plot.network import heat, network, pictures
 from chainrule.plot.predictions import predicted
@@ -10,6 +11,7 @@ __all__ = [
     "COLOURS",
     "SERIES",
     "contours_with_paths",
+    "convergence",
     "curves",
     "decision",
     "figure",

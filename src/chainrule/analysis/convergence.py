@@ -1,0 +1,211 @@
+"""How a run compares with theory: which theorem speaks of it, what it promises, what happened, and the worst that could have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from chainrule.analysis.evidence import Evidence, Run
+from chainrule.analysis.hypotheses import CHECKS, Hypothesis, momentum_of
+from chainrule.analysis.theorems import QUANTITIES, THEOREMS, Facts, Theorem, Vector
+from chainrule.optim.explain import stability_limit
+from chainrule.optim.minimize import Minimum
+
+
+@dataclass(frozen=True)
+class ConvergenceReport:
+    """A run beside the theorem that speaks of it.
+
+    Attributes:
+        method: name of the method.
+        theorem: the theorem, or None for methods of which none is known that holds far from the minimum.
+        hypotheses: what it assumes, each with what the run shows of it.
+        measured: (k + 1,) the quantity that the theorem bounds, for the start and each step; 0 where rounding hides it.
+        bound: (k + 1,) what the theorem promises; infinite where its hypotheses do not hold.
+        facts: the numbers in its formula.
+        quantity: what is measured, in words.
+        others: further theorems whose hypotheses hold.
+        diagnosis: why it diverged or stalled, with numbers; empty where all is well.
+    """
+
+    method: str
+    theorem: Theorem | None
+    hypotheses: tuple[Hypothesis, ...]
+    measured: Vector
+    bound: Vector
+    facts: Facts
+    quantity: str
+    others: tuple[Theorem, ...]
+    diagnosis: str
+    ending: str = field(repr=False, default="")
+
+    @property
+    def applies(self) -> bool:
+        """Do all hypotheses hold?"""
+        return self.theorem is not None and all(h.holds for h in self.hypotheses)
+
+    @cached_property
+    def _worst(self) -> tuple[Vector, Vector]:
+        nothing = np.zeros(len(self.bound), bool)
+        if self.theorem is None or not self.applies:
+            return self.bound, nothing
+        tight = self.theorem.tight(self.facts)
+        if tight is not None:
+            return np.minimum(tight, self.bound), ~nothing
+        return self.bound, nothing
+
+    @property
+    def certificate(self) -> Vector:
+        """(k + 1,) the least upper bound that is known: the exact worst case where `exact`, elsewhere `bound`."""
+        return self._worst[0]
+
+    @property
+    def exact(self) -> Vector:
+        """(k + 1,) where `certificate` is attained by some function that satisfies the hypotheses."""
+        return self._worst[1]
+
+    def plot(self) -> Any:
+        """The three curves, as a Matplotlib figure and its axes."""
+        return import_module("chainrule.plot").convergence(self)  # by name: pictures belong to a layer above
+
+    def __str__(self) -> str:
+        head = [f"{self.method}: {self.ending}"] if self.ending else [self.method]
+        if self.diagnosis:
+            head.append(self.diagnosis)
+        if self.theorem is None:
+            return "\n".join([*head, "no theorem here speaks of this method far from a minimum", "", self._table()])
+        verdict = "applies" if self.applies else "does not apply"
+        head.append(f"theorem ({self.theorem.name}) {verdict}: {self.theorem.statement}")
+        checks = [f"  {'✓' if h.holds else '✗'} {h}" for h in self.hypotheses]
+        return "\n".join([*head, *checks, f"  [{self.theorem.source}]", "", self._table()])
+
+    def _table(self, rows: int = 12) -> str:
+        n = len(self.measured)
+        shown = sorted({0, n - 1, *(np.geomspace(1, max(n - 1, 1), rows - 1).astype(int).tolist())} & set(range(n)))
+        head = ["step", f"measured {self.quantity}", "worst case", "bound"]
+        of_bound = ["" if exact else " (bound)" for exact in self.exact]
+        body = [
+            [str(k), f"{self.measured[k]:.4g}", f"{self.certificate[k]:.4g}{of_bound[k]}", f"{self.bound[k]:.4g}"]
+            for k in shown
+        ]  # fmt: skip
+        return _aligned([head, *body])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+
+
+def convergence_report(result: Minimum, *, minimum: float | None = None, minimiser: Any = None) -> ConvergenceReport:
+    r"""Compare a run of `cr.minimize` with the theorems on its method.
+
+    A theorem is about all functions that satisfy its hypotheses.  Whether the run is one on such a function can be seen from its
+    points, values and gradients: of the theorems whose hypotheses are borne out, the report shows the one that promises most.
+
+    Args:
+        result: what `cr.minimize` returned.
+        minimum: the least value f*, if it is known; otherwise the run is continued until it is.
+        minimiser: where it is attained, like x0.
+
+    Returns:
+        A `ConvergenceReport`: ``measured <= certificate <= bound``, as arrays, a table (``str``) and a picture (``.plot()``).
+
+    Example:
+        >>> import numpy as np, chainrule as cr
+        >>> result = cr.minimize(lambda x: x[0] ** 2 + 4 * x[1] ** 2, np.ones(2), learning_rate=0.1)
+        >>> report = cr.analysis.convergence_report(result)
+        >>> report.theorem.name, bool(np.all(report.measured <= report.bound))
+        ('strongly convex', True)
+
+    Source: Taylor, Hendrickx and Glineur 2017 (when points, values and gradients belong to a function of a class).
+    """
+    x = None if minimiser is None else np.asarray(result.objective.vector(minimiser), result.objective.dtype)
+    evidence = Evidence(Run.of(result), minimum, x)
+    return report_of(evidence)
+
+
+def report_of(e: Evidence) -> ConvergenceReport:
+    """The report of a run whose points are known."""
+    run, k = e.run, len(e.run.fun)
+    known = THEOREMS.get(run.method, ())
+    checked = {t.name: tuple(CHECKS[n](e) for n in t.needs) for t in known}
+    holding = [t for t in known if all(checked[t.name])]
+    theorem = _strongest(holding, e) if holding else _nearest(known, checked)
+    facts = facts_of(e, theorem)
+    diagnosis = _diagnosis(e) if not run.success else ""
+    if theorem is None:
+        return ConvergenceReport(
+            run.method, None, (), _gap(e), np.full(k, np.inf), facts, QUANTITIES["gap"], (), diagnosis, run.message
+        )
+    bound = theorem.bound(facts) if theorem in holding else np.full(k, np.inf)
+    others = tuple(t for t in holding if t is not theorem)
+    return ConvergenceReport(
+        run.method, theorem, checked[theorem.name], measured(e, theorem), bound, facts, QUANTITIES[theorem.measure], others,
+        diagnosis, run.message,
+    )  # fmt: skip
+
+
+def _strongest(holding: Sequence[Theorem], e: Evidence) -> Theorem:
+    """The first of the theorems, or a later one that promises much more at the end of the run."""
+    chosen, least = holding[0], _promise(holding[0], e)
+    for t in holding[1:]:
+        implied = "Polyak-Lojasiewicz" in t.needs and "strongly convex" in chosen.needs
+        if t.measure == chosen.measure and not implied and _promise(t, e) < 0.5 * least:
+            chosen, least = t, _promise(t, e)
+    return chosen
+
+
+def _promise(theorem: Theorem, e: Evidence) -> float:
+    facts = facts_of(e, theorem)
+    tight = theorem.tight(facts)
+    return float((theorem.bound(facts) if tight is None else tight)[-1])
+
+
+def _nearest(known: Sequence[Theorem], checked: dict[str, tuple[Hypothesis, ...]]) -> Theorem | None:
+    """The theorem of which least is missing."""
+    return min(known, key=lambda t: sum(not h.holds for h in checked[t.name]), default=None)
+
+
+def facts_of(e: Evidence, theorem: Theorem | None) -> Facts:
+    """The numbers that a theorem's formulas need."""
+    needs = theorem.needs if theorem is not None else ()
+    smooth, mu = e.smoothness.value, 0.0
+    if "Polyak-Lojasiewicz" in needs:
+        mu = e.lojasiewicz.value
+    elif "convex" in needs or "strongly convex" in needs:
+        known, fitted = e.convex
+        smooth, mu = (fitted, known.value) if np.isfinite(known.value) else (smooth, 0.0)
+    gap = float(e.run.fun[0] - e.best.value)
+    distance = float(np.linalg.norm(e.run.x[0] - e.best.x))
+    return Facts(smooth, mu, np.asarray(e.run.rates, float), gap, distance, momentum_of(e))
+
+
+def measured(e: Evidence, theorem: Theorem) -> Vector:
+    """(k + 1,) what the theorem is about."""
+    if theorem.measure == "gradient":
+        return np.minimum.accumulate(e.run.gradient**2)
+    gap = _gap(e)
+    return np.minimum.accumulate(gap) if theorem.measure == "best gap" else gap
+
+
+def _gap(e: Evidence) -> Vector:
+    return np.maximum(e.gaps, 0.0) if np.isfinite(e.best.value) else e.run.fun - np.nanmin(e.run.fun)
+
+
+def _diagnosis(e: Evidence) -> str:
+    """Is the step above what the curvature allows?"""
+    run, L = e.run, e.smoothness.value
+    if run.method not in THEOREMS or not run.rates.size or not L > 0:
+        return ""
+    rate, limit = float(np.max(run.rates)), stability_limit(run.method, L, run.momentum)
+    if rate < limit * (1 - 1e-9):
+        return ""
+    return (
+        f"the step is too long: α = {rate:.4g} is not below {limit * L:.4g}/L = {limit:.4g}, with L = {L:.4g}, so an error along "
+        f"the most curved direction does not shrink; α = 1/L = {1 / L:.4g} is safe"
+    )

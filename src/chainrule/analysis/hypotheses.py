@@ -1,0 +1,153 @@
+"""The hypotheses of convergence theorems, each looked for in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from chainrule.analysis.convexity import convexity
+from chainrule.analysis.curvature import quadratic
+from chainrule.analysis.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What a theorem assumes, and whether the run bears it out.
+
+    Attributes:
+        name: the hypothesis.
+        holds: was it seen to hold?
+        proved: does it hold everywhere, by proof?
+        why: the numbers.
+    """
+
+    name: str
+    holds: bool
+    proved: bool
+    why: str
+
+    def __bool__(self) -> bool:
+        return self.holds
+
+    def __str__(self) -> str:
+        verdict = ("proved" if self.proved else "seen") if self.holds else "fails"
+        return f"{self.name}: {verdict}; {self.why}"
+
+
+Check = Callable[[Evidence], Hypothesis]
+
+
+def _smooth(e: Evidence) -> Hypothesis:
+    L = e.smoothness
+    ok = bool(np.isfinite(L.value))
+    return Hypothesis("smooth", ok, ok and L.proved, f"L = {L.value:.4g}: {L.how}" if ok else L.how)
+
+
+def _convex(e: Evidence) -> Hypothesis:
+    verdict = convexity(e.p, e.p.x0)
+    if verdict.verdict in ("convex", "affine"):
+        return Hypothesis("convex", True, True, f"by its operations: {verdict.path[-1]}")
+    mu, _ = e.convex
+    return Hypothesis("convex", bool(np.isfinite(mu.value)), mu.proved and bool(np.isfinite(mu.value)), mu.how)
+
+
+def _strongly_convex(e: Evidence) -> Hypothesis:
+    mu, _ = e.convex
+    ok = bool(mu.value > 0) and e.best.found
+    why = f"μ = {mu.value:.4g}: {mu.how}" if e.best.found else f"it would have a minimiser: {e.best.how}"
+    return Hypothesis("strongly convex", ok, ok and mu.proved, why)
+
+
+def _polyak(e: Evidence) -> Hypothesis:
+    mu = e.lojasiewicz
+    ok = bool(mu.value > 0)
+    return Hypothesis("Polyak-Lojasiewicz", ok, ok and mu.proved, f"μ = {mu.value:.4g}: {mu.how}" if ok else mu.how)
+
+
+def _minimiser(e: Evidence) -> Hypothesis:
+    return Hypothesis("minimiser", e.best.found, False, e.best.how)
+
+
+def _bounded(e: Evidence) -> Hypothesis:
+    ok = bool(np.isfinite(e.best.value))
+    return Hypothesis("bounded below", ok, False, f"f* = {e.best.value:.6g}: {e.best.how}")
+
+
+def _quadratic(e: Evidence) -> Hypothesis:
+    ok = quadratic(e.p)
+    return Hypothesis("quadratic", ok, ok, "its Hessian does not depend on x" if ok else "its Hessian may depend on x")
+
+
+def _convex_penalty(e: Evidence) -> Hypothesis:
+    r: Any = e.run.regularizer
+    if convexity(lambda v: r(e.p.tree(v)), e.p.x0).verdict in ("convex", "affine"):
+        return Hypothesis("convex penalty", True, True, "by its operations")
+    x = e.run.x[: e.run.usable]
+    keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), 30)).astype(int))
+    values = np.array([float(r(e.p.tree(x[k]))) for k in keep])
+    middles = np.array([float(r(e.p.tree(0.5 * (x[a] + x[b])))) for a, b in pairwise(keep)])
+    means = 0.5 * (values[1:] + values[:-1])
+    ok = bool(np.all(middles <= means + 1e-12 * (1 + np.abs(means))))
+    return Hypothesis("convex penalty", ok, False, f"at {len(middles)} midpoints of the run")
+
+
+def _limited(name: str, times: float, sign: str, among: Callable[[Evidence], float] = lambda e: 1.0) -> Check:
+    """Rates against `times` (a factor of the momentum) / L."""
+
+    def check(e: Evidence) -> Hypothesis:
+        rate, L = float(np.max(e.run.rates, initial=0.0)), e.smoothness.value
+        limit = times * among(e) / L
+        ok = rate < limit if sign == "<" else rate <= limit * (1 + 1e-9)
+        shown = {"<": "≥", "≤": ">"}[sign] if not ok else sign
+        factor = times * among(e)
+        return Hypothesis(
+            name, bool(ok), bool(ok) and e.smoothness.proved, f"α = {rate:.4g} {shown} {factor:.4g}/L = {limit:.4g}"
+        )
+
+    return check
+
+
+def momentum_of(e: Evidence) -> float:
+    """The constant momentum of a run."""
+    if e.run.method == "momentum":
+        return 0.9 if e.run.momentum is None else e.run.momentum
+    return e.run.momentum or 0.0
+
+
+def _never_grow(e: Evidence) -> Hypothesis:
+    ok = bool(np.all(np.diff(e.run.rates) <= 1e-12 * np.max(e.run.rates, initial=0.0)))
+    return Hypothesis("rates never grow", ok, ok, "by the history")
+
+
+def _constant(e: Evidence) -> Hypothesis:
+    ok = not e.run.rates.size or bool(np.ptp(e.run.rates) <= 1e-12 * e.run.rates[0])
+    return Hypothesis("constant rate", ok, ok, "by the history")
+
+
+def _growing(e: Evidence) -> Hypothesis:
+    ok = e.run.momentum is None
+    return Hypothesis("growing momentum", ok, ok, "θ = k / (k + 3)" if ok else f"it is constant, {e.run.momentum}")
+
+
+CHECKS: dict[str, Check] = {
+    "smooth": _smooth,
+    "convex": _convex,
+    "strongly convex": _strongly_convex,
+    "Polyak-Lojasiewicz": _polyak,
+    "minimiser": _minimiser,
+    "bounded below": _bounded,
+    "quadratic": _quadratic,
+    "convex penalty": _convex_penalty,
+    "rate below 2/L": _limited("rate below 2/L", 2.0, "<"),
+    "rate up to 1/L": _limited("rate up to 1/L", 1.0, "≤"),
+    "rate below 2(1 - β)/L": _limited("rate below 2(1 - β)/L", 2.0, "<", lambda e: 1 - momentum_of(e)),
+    "rate below 2(1 + β)/L": _limited("rate below 2(1 + β)/L", 2.0, "<", lambda e: 1 + momentum_of(e)),
+    "rates never grow": _never_grow,
+    "constant rate": _constant,
+    "growing momentum": _growing,
+}
+"""Name -> how to look for it."""

@@ -1,0 +1,260 @@
+r"""Convergence theorems of methods of first order: what they assume, what they promise, and where the promise is attained.
+
+Each row has two curves.  `bound` is the textbook's, whose proof takes a few lines.  `tight` is the exact worst case over all
+functions that satisfy the hypotheses, where a closed form is known; so the measured curve lies below `tight`, and `tight` below
+`bound`.  Without a closed form the worst case is computed (`chainrule.analysis.certificates`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[Any]
+Measure = Literal["gap", "best gap", "gradient"]
+
+QUANTITIES: dict[Measure, str] = {
+    "gap": "f(x_k) - f*",
+    "best gap": "min_j f(x_j) - f*",
+    "gradient": "min_j ‖∇f(x_j)‖²",
+}
+"""What a theorem speaks of, in words."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The numbers in the formulas.
+
+    Attributes:
+        L: Lipschitz constant of the gradient.
+        mu: strong convexity, or the constant of the Polyak-Lojasiewicz inequality; 0 where there is none.
+        rates: (k,) learning rates of the steps.
+        gap: f(x_0) - f*.
+        distance: distance of x_0 from the minimiser.
+        momentum: of the methods that have a constant one.
+    """
+
+    L: float
+    mu: float
+    rates: Vector
+    gap: float
+    distance: float
+    momentum: float = 0.0
+
+
+Curve = Callable[[Facts], Vector]
+"""One number for the start and one for each step."""
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A theorem, as data.
+
+    Attributes:
+        name: of the class of functions, and of the method where it is not plain descent.
+        statement: the bound.
+        measure: what is bounded.
+        start: what the start enters the worst case by: "gap", f(x_0) - f*, or "distance", the distance to the minimiser.
+        needs: the hypotheses, names of the checks in `chainrule.analysis.hypotheses`.
+        bound: the textbook's bound.
+        tight: the exact worst case; None where no closed form holds.
+        source: where it is from.
+    """
+
+    name: str
+    statement: str
+    measure: Measure
+    start: Literal["gap", "distance"]
+    needs: tuple[str, ...]
+    bound: Curve
+    tight: Callable[[Facts], Vector | None]
+    source: str
+
+
+def products(factors: Vector) -> Vector:
+    """1, a_0, a_0 a_1, ..."""
+    return np.concatenate([np.ones(1), np.cumprod(factors)])
+
+
+def sums(terms: Vector) -> Vector:
+    """0, a_0, a_0 + a_1, ..."""
+    return np.concatenate([np.zeros(1), np.cumsum(terms)])
+
+
+def unknown(f: Facts) -> None:
+    """No closed form."""
+    return
+
+
+# --- gradient descent -----------------------------------------------------------------------------------------------------
+
+
+def descent(f: Facts) -> Vector:
+    r"""$\alpha (1 - \alpha L / 2)$: what a step takes off f, for each $\lVert \nabla f \rVert^2$."""
+    return f.rates * (1 - 0.5 * f.rates * f.L)
+
+
+def linear(f: Facts) -> Vector:
+    r"""$(f_0 - f^*) \prod_j (1 - \alpha_j \mu (2 - \alpha_j L))$."""
+    return f.gap * products(1 - 2 * f.mu * descent(f))
+
+
+def contraction(f: Facts) -> Vector | None:
+    r"""$(f_0 - f^*) \prod_j \max(|1 - \alpha_j L|, |1 - \alpha_j \mu|)^2$, attained where the maximum stays at one end."""
+    below, above = f.rates * (f.L + f.mu) <= 2 * (1 + 1e-12), f.rates * (f.L + f.mu) >= 2 * (1 - 1e-12)
+    if not (np.all(below) or np.all(above)):
+        return None
+    return contracted(f)
+
+
+def contracted(f: Facts) -> Vector:
+    """The same as a bound, for any rates below 2/L."""
+    return f.gap * products(np.maximum(np.abs(1 - f.rates * f.L), np.abs(1 - f.rates * f.mu)) ** 2)
+
+
+def sublinear(f: Facts) -> Vector:
+    r"""$R^2 / (2 \sum \alpha_j)$ for rates up to 1/L, and $R^2 / (2/L + \sum \alpha_j (1 - \alpha_j L / 2))$ up to 2/L."""
+    short = bool(np.all(f.rates * f.L <= 1 + 1e-9))
+    total = np.maximum(2 / f.L, 2 * sums(f.rates)) if short else 2 / f.L + sums(descent(f))
+    return f.distance**2 / total
+
+
+def drori_teboulle(f: Facts) -> Vector | None:
+    r"""$L R^2 / (4 k \alpha L + 2)$, for a constant rate up to 1/L."""
+    if f.rates.size and (np.ptp(f.rates) > 1e-12 * f.rates[0] or f.rates[0] * f.L > 1 + 1e-9):
+        return None
+    return f.L * f.distance**2 / (4 * f.L * sums(f.rates) + 2)
+
+
+def stationary(f: Facts) -> Vector:
+    r"""$(f_0 - f^*) / (1/(2L) + \sum \alpha_j (1 - \alpha_j L / 2))$."""
+    return f.gap / (0.5 / f.L + sums(descent(f)))
+
+
+def stationary_tight(f: Facts) -> Vector | None:
+    r"""$(f_0 - f^*) / (1/(2L) + \sum \alpha_j (1 - \alpha_j L / 4))$, for rates up to 1/L."""
+    if not np.all(f.rates * f.L <= 1 + 1e-9):
+        return None
+    return f.gap / (0.5 / f.L + sums(f.rates * (1 - 0.25 * f.rates * f.L)))
+
+
+STRONGLY_CONVEX = Theorem(
+    "strongly convex", "f(x_k) - f* ≤ Π (1 - α μ (2 - α L)) (f(x_0) - f*)", "gap", "gap",
+    ("smooth", "strongly convex", "rate below 2/L"), linear, contraction,
+    "bound: Karimi, Nutini and Schmidt 2016, theorem 1; worst case: Taylor, Hendrickx and Glineur 2018, theorem 3.3",
+)  # fmt: skip
+CONVEX = Theorem(
+    "convex", "f(x_k) - f* ≤ ‖x_0 - x*‖² / (2 Σ α)", "gap", "distance", ("smooth", "convex", "minimiser", "rate below 2/L"),
+    sublinear, drori_teboulle,
+    "bound: Nesterov 2018, theorem 2.1.14; worst case for α ≤ 1/L: Drori and Teboulle 2014, theorem 3.1",
+)  # fmt: skip
+POLYAK = Theorem(
+    "Polyak-Lojasiewicz", "f(x_k) - f* ≤ Π (1 - α μ (2 - α L)) (f(x_0) - f*)", "gap", "gap",
+    ("smooth", "Polyak-Lojasiewicz", "rate below 2/L"), linear, unknown,
+    "Polyak 1963; Karimi, Nutini and Schmidt 2016, theorem 1",
+)  # fmt: skip
+SMOOTH = Theorem(
+    "smooth", "min_j ‖∇f(x_j)‖² ≤ (f(x_0) - f*) / (1/(2L) + Σ α (1 - α L/2))", "gradient", "gap",
+    ("smooth", "bounded below", "rate below 2/L"), stationary, stationary_tight,
+    "bound: Nesterov 2018, section 1.2.3; worst case: Abbaszadehpeivasti, de Klerk and Zamani 2022, theorem 2",
+)  # fmt: skip
+
+# --- proximal, accelerated, with momentum --------------------------------------------------------------------------------------
+
+
+def proximal_linear(f: Facts) -> Vector:
+    r"""$(F_0 - F^*) \prod_j (1 - \alpha_j \mu)$ for rates up to 1/L; the exact worst case beyond."""
+    return f.gap * products(1 - f.rates * f.mu) if np.all(f.rates * f.L <= 1 + 1e-9) else contracted(f)
+
+
+def proximal_sublinear(f: Facts) -> Vector:
+    r"""$R^2 / (2 \sum \alpha_j)$; nothing is said of the start, where the penalty may be anything."""
+    with np.errstate(divide="ignore"):
+        return f.distance**2 / (2 * sums(f.rates))
+
+
+def beck_teboulle(f: Facts) -> Vector:
+    r"""$2 R^2 / (\alpha_{k-1} (k + 1)^2)$ for rates that never grow; nothing is said of the start."""
+    k = np.arange(1, len(f.rates) + 1)
+    return np.concatenate([np.full(1, np.inf), 2 * f.distance**2 / (f.rates * (k + 1.0) ** 2)])
+
+
+def accelerated(f: Facts) -> Vector:
+    r"""$(2 + 1.5 \alpha_0 L) R^2 / (\alpha_{k-1} (k + 2)^2)$ for rates that never grow, with $\theta_k = k / (k + 3)$.
+
+    $\alpha_{k-1} t_{k-1}^2 (f_k - f^*) \le \alpha_0 (t_0^2 - t_0) (f_0 - f^*) + R^2 / 2$ with $t_k = (k + 3) / 2$, and
+    $f_0 - f^* \le L R^2 / 2$.
+    """
+    k = np.arange(1, len(f.rates) + 1)
+    top = (2 + 1.5 * f.rates[:1] * f.L) * f.distance**2
+    return np.concatenate([np.full(1, 0.5 * f.L * f.distance**2), top / (f.rates * (k + 2.0) ** 2)])
+
+
+def heavy_ball(f: Facts) -> Vector:
+    r"""$R^2 ((1 - \beta) / \alpha + \beta L / (1 - \beta)) / (2 c (k + 1))$, $c = \min(1, 2 - \alpha L / (1 - \beta))$."""
+    k, b = np.arange(len(f.rates) + 1), f.momentum
+    if not f.rates.size:
+        return np.full(1, 0.5 * f.L * f.distance**2)
+    a = float(f.rates[0])
+    c = min(1.0, 2 - a * f.L / (1 - b))
+    average = f.distance**2 / (2 * c * (k + 1.0)) * ((1 - b) / a + b * f.L / (1 - b))
+    return np.minimum(average, 0.5 * f.L * f.distance**2)
+
+
+def polynomial(f: Facts) -> Vector:
+    r"""$(f_0 - f^*) \max_{\mu \le \lambda \le L} p_k(\lambda)^2$: on quadratics the error is $p_k(H) (x_0 - x^*)$.
+
+    $p_{k+1} = (1 + \beta - \alpha_k \lambda) p_k - \beta p_{k-1}$, with $\beta = 0$ in the first step.
+    """
+    t = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 2001))
+    curvature = f.mu + (f.L - f.mu) * t
+    p = before = np.ones_like(curvature)
+    worst = [1.0]
+    for a in f.rates:
+        p, before = p - a * curvature * p + f.momentum * (p - before), p
+        worst.append(float(np.max(p * p)))
+    return f.gap * np.asarray(worst)
+
+
+PROXIMAL_STRONG = Theorem(
+    "strongly convex, proximal", "F(x_k) - F* ≤ Π (1 - α μ) (F(x_0) - F*)", "gap", "gap",
+    ("smooth", "strongly convex", "convex penalty", "rate below 2/L"), proximal_linear, contraction,
+    "bound: Karimi, Nutini and Schmidt 2016, theorem 5; worst case: Taylor, Hendrickx and Glineur 2018, theorem 3.3",
+)  # fmt: skip
+PROXIMAL = Theorem(
+    "convex, proximal", "F(x_k) - F* ≤ ‖x_0 - x*‖² / (2 Σ α)", "gap", "distance",
+    ("smooth", "convex", "convex penalty", "minimiser", "rate up to 1/L"), proximal_sublinear, unknown,
+    "Beck and Teboulle 2009, theorem 3.1",
+)  # fmt: skip
+FISTA = Theorem(
+    "convex, accelerated proximal", "F(x_k) - F* ≤ 2 ‖x_0 - x*‖² / (α (k + 1)²)", "gap", "distance",
+    ("smooth", "convex", "convex penalty", "minimiser", "rate up to 1/L", "rates never grow"), beck_teboulle, unknown,
+    "Beck and Teboulle 2009, theorem 4.4",
+)  # fmt: skip
+ACCELERATED = Theorem(
+    "convex, accelerated", "f(x_k) - f* ≤ (2 + 3 α_0 L / 2) ‖x_0 - x*‖² / (α (k + 2)²)", "gap", "distance",
+    ("smooth", "convex", "minimiser", "rate up to 1/L", "rates never grow", "growing momentum"), accelerated, unknown,
+    "Nesterov 1983; the constant follows from Chambolle and Dossal 2015, theorem 1, with t_k = (k + 3) / 2",
+)  # fmt: skip
+HEAVY_BALL = Theorem(
+    "convex, momentum", "min_j f(x_j) - f* ≤ ‖x_0 - x*‖² ((1 - β)/α + β L/(1 - β)) / (2 c (k + 1))", "best gap", "distance",
+    ("smooth", "convex", "minimiser", "constant rate", "rate below 2(1 - β)/L"), heavy_ball, unknown,
+    "Ghadimi, Feyzmahdavian and Johansson 2015, theorem 1",
+)  # fmt: skip
+HEAVY_QUADRATIC = Theorem(
+    "quadratic, momentum", "f(x_k) - f* ≤ max_λ p_k(λ)² (f(x_0) - f*)", "gap", "gap",
+    ("quadratic", "convex", "minimiser", "rate below 2(1 + β)/L"), polynomial, polynomial, "Polyak 1964",
+)  # fmt: skip
+
+THEOREMS: dict[str, tuple[Theorem, ...]] = {
+    "gradient_descent": (STRONGLY_CONVEX, CONVEX, POLYAK, SMOOTH),
+    "proximal_gradient": (PROXIMAL_STRONG, PROXIMAL),
+    "fista": (FISTA,),
+    "nesterov": (ACCELERATED,),
+    "momentum": (HEAVY_QUADRATIC, HEAVY_BALL),
+}
+"""What is known of each method, from the strongest hypotheses to the weakest."""
