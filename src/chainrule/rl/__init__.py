@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.rl.environment import Box, Discrete, Environment, cart_pole, frozen_lake, frozen_lake_table
 from chainrule.rl.table import Table, table
 from chainrule.rl.tabular import (
     Solution,
@@ -16,6 +17,7 @@ from chainrule.rl.tabular import (
 )
 
 __all__ = [
-    "Solution", "Table", "backup", "bellman", "bellman_optimality", "greedy", "policy_evaluation", "policy_iteration",
-    "policy_values", "table", "value_iteration",
+    "Box", "Discrete", "Environment", "Solution", "Table", "backup", "bellman", "bellman_optimality", "cart_pole",
+    "frozen_lake", "frozen_lake_table", "greedy", "policy_evaluation", "policy_iteration", "policy_values", "table",
+    "value_iteration",
 ]  # fmt: skip

@@ -85,6 +85,48 @@ def _from_lists(p: Any) -> Table:
     return Table(transitions, rewards)
 
 
+class Outcomes(NamedTuple):
+    """What can follow each action: arrays of states x actions x outcomes.
+
+    Attributes:
+        cumulated: Probabilities added up along the outcomes; -inf where there is no outcome.
+        following: The next states.
+        rewards: The rewards.
+        terminated: Is it the end?
+    """
+
+    cumulated: Array
+    following: Array
+    rewards: Array
+    terminated: Array
+
+
+def outcomes(p: Any) -> Outcomes:
+    """The outcomes of a table in Gymnasium's form, or of a `Table` (whose missing probability is one more outcome, the end)."""
+    if isinstance(p, Table):
+        p = _to_lists(p)
+    most = max(len(p[s][a]) for s in range(len(p)) for a in range(len(p[s])))
+    shape = (len(p), len(p[0]), most)
+    o = Outcomes(np.full(shape, -np.inf), np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape, bool))
+    for s, a in np.ndindex(shape[:2]):
+        probabilities, following, rewards, terminated = zip(*p[s][a], strict=True)
+        n = len(probabilities)
+        o.cumulated[s, a, :n] = np.cumsum(probabilities)
+        o.following[s, a, :n], o.rewards[s, a, :n], o.terminated[s, a, :n] = following, rewards, terminated
+    return o
+
+
+def _to_lists(t: Table) -> Any:
+    def of(s: int, a: int) -> list[Any]:
+        r, row = t.rewards[s, a], t.transitions[s, a]
+        go_on = [(row[k], int(k), r, False) for k in np.flatnonzero(row)]
+        ends = 1 - row.sum()
+        return [*go_on, (ends, s, r, True)] if ends > 1e-12 else go_on
+
+    states, actions = t.rewards.shape
+    return [[of(s, a) for a in range(actions)] for s in range(states)]
+
+
 def _checked(t: Table) -> Table:
     if not np.all(np.isfinite(t.rewards)):
         s, a = np.argwhere(~np.isfinite(t.rewards))[0]
@@ -118,4 +160,4 @@ def start_distribution(start: Any, states: int) -> Array:
     return d
 
 
-__all__ = ["Table", "checked_discount", "start_distribution", "table"]
+__all__ = ["Outcomes", "Table", "checked_discount", "outcomes", "start_distribution", "table"]
