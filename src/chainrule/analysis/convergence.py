@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.analysis.certificates import available, worst_case
 from chainrule.analysis.evidence import Evidence, Run
 from chainrule.analysis.hypotheses import CHECKS, Hypothesis, momentum_of
 from chainrule.analysis.theorems import QUANTITIES, THEOREMS, Facts, Theorem, Vector
@@ -57,7 +58,8 @@ class ConvergenceReport:
         tight = self.theorem.tight(self.facts)
         if tight is not None:
             return np.minimum(tight, self.bound), ~nothing
-        return self.bound, nothing
+        worst, exact = worst_case(self.theorem, self.method, self.facts)
+        return np.minimum(worst, self.bound), exact
 
     @property
     def certificate(self) -> Vector:
@@ -82,7 +84,10 @@ class ConvergenceReport:
         verdict = "applies" if self.applies else "does not apply"
         head.append(f"theorem ({self.theorem.name}) {verdict}: {self.theorem.statement}")
         checks = [f"  {'✓' if h.holds else '✗'} {h}" for h in self.hypotheses]
-        return "\n".join([*head, *checks, f"  [{self.theorem.source}]", "", self._table()])
+        table = self._table()
+        if self.applies and not np.any(self.exact[1:]) and not available():
+            table += "\nthe extra `certificates` (PEPit, CVXPY) computes worst cases"
+        return "\n".join([*head, *checks, f"  [{self.theorem.source}]", "", table])
 
     def _table(self, rows: int = 12) -> str:
         n = len(self.measured)
