@@ -7,7 +7,7 @@ import pytest
 
 from chainrule.study import CHAPTERS, backpropagation, chapter, gradient_descent, quadratics, report, stochastic
 from chainrule.study.model import Chapter, Context, Experiment, Result
-from chainrule.study.run import plan, results
+from chainrule.study.run import loaded, plan, results
 from chainrule.study.tools import descend
 
 PLANS = plan([chapter(name) for name in CHAPTERS])
@@ -22,17 +22,18 @@ def found() -> dict[str, Experiment]:
 def test_experiment(p: object, found: dict[str, Experiment]) -> None:
     e: Experiment = p.run(Context(quick=True))  # type: ignore[attr-defined]
     assert not [(n.label, n.value, n.expected) for n in e.numbers if not n.passed]
-    assert e.numbers
-    assert e.figures
     assert e.text.strip()
+    if e.title != "What is said about this, judged":
+        assert e.numbers
+        assert e.figures
     for figure in e.figures:
         assert figure.svg.startswith("<svg")
         assert figure.alt
         assert figure.caption
     for table in e.tables:
         assert {len(row) for row in table.rows} == {len(table.head)}
-    page = report.render([p.chapter], [Result(p.chapter.id, p.name, 0.0, e)])  # type: ignore[attr-defined]
-    assert e.figures[0].svg in page
+    page = report.render(p.chapter, [Result(p.chapter.id, p.name, 0.0, e)])  # type: ignore[attr-defined]
+    assert all(f.svg in page for f in e.figures)
     assert "merror" not in page
     assert "\\" not in "".join(part for part in page.split("alttext=")[0])
 
@@ -51,7 +52,7 @@ class Silent:
 
 def test_same_picture_twice() -> None:
     run = Chapter("9.1", "t", "", (quadratics.round_bowl,))
-    pages = [report.render([run], list(results(plan([run]), Silent(), quick=True))) for _ in range(2)]
+    pages = [report.render(run, list(results(plan([run]), Silent(), quick=True))) for _ in range(2)]
     assert pages[0] == pages[1]
 
 
@@ -70,6 +71,18 @@ def test_a_failed_experiment_does_not_stop_the_others() -> None:
     assert second.passed
     with pytest.raises(KeyboardInterrupt):
         next(seen)
+
+
+def test_a_chapter_that_cannot_be_imported_does_not_stop_the_others() -> None:
+    def load(name: str) -> Chapter:
+        raise ImportError("by design")
+
+    broken = loaded("9.3", "Loss functions", load)
+    good = Chapter("9.1", "t", "", (quadratics.round_bowl,))
+    first, second = results(plan([broken, good]), Silent(), quick=True)
+    assert first.error.startswith("ImportError: by design")
+    assert first.chapter == "9.3"
+    assert second.passed
 
 
 def test_a_wrong_step_is_noticed() -> None:

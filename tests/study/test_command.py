@@ -29,18 +29,21 @@ def test_version_and_help() -> None:
 def test_study_writes_page_and_table(tmp_path: Path) -> None:
     done = chainrule_command("study", "9.2", "--quick", "--out", "pages/here", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "[1/5] 9.2 one example: ok" in done.stdout
+    assert "[1/6] 9.2 one example: ok" in done.stdout
     assert "test accuracy" in done.stdout
-    page = (tmp_path / "pages/here/study.html").read_text()
-    assert "5 of 5 experiments agree" in page
+    page = (tmp_path / "pages/here/chapter-9.2.html").read_text()
+    assert "6 of 6 experiments agree" in page
     assert "chapter-9.1" not in page
-    assert sorted(p.name for p in (tmp_path / "pages/here").iterdir()) == ["study.html"]
+    names = ["chapter-9.2.html", "chapter-9.2.json", "index.html"]
+    assert sorted(p.name for p in (tmp_path / "pages/here").iterdir()) == names
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["9.9"], "there is no chapter 9.9; there are 9.1, 9.2"),
+        (["9.9"], "there is no chapter 9.9; there are "),
+        (["--target", "x"], "--target names a column of the table of --data, and there is none"),
+        (["--data", "none.csv"], "there is no file none.csv"),
         (["--out", "taken/x"], "cannot write to taken/x: Not a directory"),
     ],
 )
@@ -104,7 +107,7 @@ def test_failures_give_status_one_and_json(tmp_path: Path) -> None:
     assert found[0]["error"].startswith("ValueError: by design")
     assert found[2]["numbers"] == [{"label": "x", "value": 2.0, "expected": "≤ 1", "passed": False}]
     assert "[3/3] 9.1 differs: differs" in run.stderr
-    assert "1 of 3 experiments agree" in (tmp_path / "study.html").read_text()
+    assert "1 of 3 experiments agree" in (tmp_path / "chapter-9.1.html").read_text()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
@@ -121,7 +124,7 @@ def test_interrupt_leaves_what_is_finished(tmp_path: Path) -> None:
     assert run.returncode == 130
     assert "Traceback" not in out + err
     assert "Interrupted: what is finished is kept." in out
-    page = (tmp_path / "study.html").read_text()
+    page = (tmp_path / "chapter-9.1.html").read_text()
     assert "1 of 1 experiments agree" in page
     assert "2 more had not run" in page
     assert page.rstrip().endswith("</html>")

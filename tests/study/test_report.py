@@ -1,4 +1,4 @@
-"""The page: whole, the same every time, without a network, and fit for every reader."""
+"""The pages: whole, the same every time, without a network, and fit for every reader."""
 
 import itertools
 import re
@@ -10,8 +10,8 @@ import pytest
 
 from chainrule import plot
 from chainrule.plot.style import COLOURS
-from chainrule.study import report
-from chainrule.study.model import Chapter, Claim, Experiment, Formula, Result, Table, at_most
+from chainrule.study import TITLES, markup, report
+from chainrule.study.model import Chapter, Claim, Experiment, Formula, Result, Statement, Table, at_most
 from chainrule.study.tools import drawn
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -44,7 +44,7 @@ class Page(HTMLParser):
         return [value for _, attributes in self.found if (value := attributes.get(name)) is not None]
 
 
-def made() -> tuple[list[Chapter], list[Result]]:
+def made() -> tuple[Chapter, list[Result]]:
     curve = plot.curves(
         {"measured": ([0, 1, 2], [1.0, 0.1, 0.01])}, "Falling <fast>", "k", "f", bounds={"theory": ([0, 2], [1, 0.01])}
     )
@@ -57,11 +57,11 @@ def made() -> tuple[list[Chapter], list[Result]]:
         [Table("Rows", ["a", "b"], [["x", 0.25]])],
         [Claim("It is so.", "conditional", "If $y > 0$.")],
     )
-    chapters = [Chapter("9.1", "First", "Idea.", ()), Chapter("9.2", "Second", "Idea.", ())]
-    return chapters, [
+    said = Statement("9.1.a", "So it is.", "x > 0", "not_checkable", "It depends.", "y > 0", "Somebody 1950", "not run here")
+    return Chapter("9.1", "First", "Idea.", ()), [
         Result("9.1", "a b", 1.0, experiment),
         Result("9.1", "gone", 2.0, error="ValueError: <b>no</b>"),
-        Result("9.2", "a b", 1.0, experiment),
+        Result("9.1", "said", 1.0, Experiment("Said", "", [], statements=[said])),
     ]
 
 
@@ -69,12 +69,18 @@ def page() -> str:
     return report.render(*made())
 
 
+def front() -> str:
+    chapter, results = made()
+    return report.index(TITLES, {"9.1": report.summary(chapter, results, 5, quick=True)})
+
+
 def test_same_bytes_for_the_same_results() -> None:
     assert page() == page()
 
 
-def test_page_is_well_formed() -> None:
-    found = Page(page())
+@pytest.mark.parametrize("source", [page(), front()])
+def test_page_is_well_formed(source: str) -> None:
+    found = Page(source)
     heads = [int(tag[1]) for tag, _ in found.found if re.fullmatch(r"h\d", tag)]
     assert heads[0] == 1
     assert heads.count(1) == 1
@@ -90,12 +96,16 @@ def test_ids_are_unique_and_links_lead_to_them() -> None:
     targets += found.all("aria-labelledby") + re.findall(r"url\(#([^)]+)\)", source)
     assert targets
     assert not set(targets) - set(ids)
+    of_index = {h.split("#")[1] for h in Page(front()).all("href") if h.startswith("chapter-9.1.html#")}
+    assert of_index
+    assert of_index <= set(Page(page()).all("id"))
 
 
-def test_nothing_is_fetched() -> None:
-    source = page()
+@pytest.mark.parametrize("source", [page(), front()])
+def test_nothing_is_fetched(source: str) -> None:
     found = Page(source)
-    assert not [v for v in found.all("src") + found.all("href") if not v.startswith(("#", "data:"))]
+    beside = re.compile(r"(index|chapter-9\.1)\.html(#.*)?$")
+    assert not [v for v in found.all("src") + found.all("href") if not v.startswith(("#", "data:")) and not beside.match(v)]
     assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in found.found}
     assert "@import" not in source
     assert not re.search(r"url\((?!#)", source)
@@ -119,20 +129,30 @@ def test_text_is_escaped_and_failures_are_told() -> None:
     assert "<b>no</b>" not in source
     assert "&lt;b&gt;no" in source
     assert "Falling &lt;fast&gt;" in source
-    assert "1 of 3" not in source
     assert "2 of 3 experiments agree" in source
     assert "This experiment failed" in source
 
 
 def test_what_has_not_run_is_said() -> None:
-    chapters, results = made()
-    source = report.render(chapters, results[:1], planned=3)
-    assert "2 more had not run" in source
-    assert "chapter-9.2" not in source
+    chapter, results = made()
+    assert "2 more had not run" in report.render(chapter, results[:1], planned=3)
+    source = front()
+    assert "2 of 3 agree, 1 failed" in source
+    assert "2 had not run" in source
+    assert source.count("Not run yet") == len(TITLES) - 1
+    assert "chainrule study 9.5" in source
+
+
+def test_statements_are_shown_with_their_verdicts() -> None:
+    source = page()
+    assert '<span class="verdict not_checkable">not checkable</span> So it is.' in source
+    assert "It depends. (Somebody 1950)" in source
+    assert "witness not run here" in source
+    assert "1 not checkable" in front()
 
 
 def test_pictures_follow_the_page_in_the_dark() -> None:
-    _chapters, results = made()
+    _chapter, results = made()
     svg = results[0].experiment.figures[0].svg  # type: ignore[union-attr]
     assert f"var(--series-0, {COLOURS['series-0']})" in svg
     assert not re.search(r"(fill|stroke): #", svg)
@@ -160,10 +180,41 @@ def test_contrast(theme: dict[str, str]) -> None:
 
 
 def test_punctuation_stays_with_its_formula() -> None:
-    assert re.search(r'<span class="together"><math.*</math>,</span>', report.words("Take $x$, then"))
+    assert re.search(r'<span class="together"><math.*</math>,</span>', markup.words("Take $x$, then"))
 
 
 def test_a_page_is_replaced_at_once(tmp_path: Path) -> None:
-    path = report.write(tmp_path, "one")
-    assert report.write(tmp_path, "two") == path
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("study.html", "two")]
+    path = report.write(tmp_path, "one", "a.html")
+    assert report.write(tmp_path, "two", "a.html") == path
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.html", "two")]
+
+
+def links(path: Path) -> list[str]:
+    return [h.split("#")[0] for h in Page(path.read_text()).all("href") if not h.startswith(("#", "data:"))]
+
+
+def test_a_chapter_that_runs_alone_leaves_the_others(tmp_path: Path) -> None:
+    first, results = made()
+    report.Folder(tmp_path, TITLES).put(first, results, 3)
+    before = (tmp_path / "chapter-9.1.html").read_bytes()
+    second = report.Folder(tmp_path, TITLES, quick=True)
+    second.put(Chapter("9.2", "Second", "Idea.", ()), [Result("9.2", "a", 1.0, results[0].experiment)], 1)
+    assert (tmp_path / "chapter-9.1.html").read_bytes() == before
+    index = second.finish()
+    assert {*links(index)} == {"chapter-9.1.html", "chapter-9.2.html"}
+    assert "full run" in index.read_text()
+    assert "quick run" in index.read_text()
+    assert "3 of 4 experiments agree" in index.read_text()
+    assert "chapter-9.1.html" in links(tmp_path / "chapter-9.2.html")
+    assert all((tmp_path / target).is_file() for page in tmp_path.glob("*.html") for target in links(page))
+
+
+def test_what_is_no_data_of_a_chapter_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "chapter-9.1.json").write_text("{")
+    (tmp_path / "chapter-9.3.json").write_text("[1]")
+    _chapter, results = made()
+    folder = report.Folder(tmp_path, TITLES)
+    folder.put(Chapter("9.2", "Second", "Idea.", ()), results, 3)
+    (tmp_path / "chapter-9.2.html").unlink()
+    assert set(folder.chapters()) == {"9.2"}
+    assert not report.Folder(tmp_path, TITLES).chapters()

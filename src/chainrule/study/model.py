@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
-Verdict = Literal["true", "conditional", "imprecise", "false"]
+if TYPE_CHECKING:
+    from chainrule.study.data import Dataset
+
+Verdict = Literal["true", "conditional", "imprecise", "false", "not_checkable"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,20 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """An entry of the register of claims, and what was heard of its witness for this page."""
+
+    id: str
+    statement: str
+    latex: str
+    verdict: Verdict
+    note: str
+    note_latex: str
+    source: str
+    witness: Literal["borne out", "not borne out", "not run here"]
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What one experiment found.  The first number is the one the summary shows."""
 
@@ -111,6 +128,7 @@ class Experiment:
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
     claims: Sequence[Claim] = ()
+    statements: Sequence[Statement] = ()
 
     @property
     def passed(self) -> bool:
@@ -120,10 +138,11 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Context:
-    """How an experiment is to run: whether in a hurry, and whom to tell how far it is."""
+    """How an experiment is to run: whether in a hurry, whom to tell how far it is, and data of the reader's own, if any."""
 
     quick: bool = False
     tell: Callable[[float], None] = field(default=lambda fraction: None)
+    data: Dataset | None = None
 
     def pick(self, full: int, quick: int) -> int:
         """One of two sizes."""
@@ -131,7 +150,7 @@ class Context:
 
     def part(self, number: int, of: int) -> Context:
         """For one of several parts that take equally long."""
-        return Context(self.quick, lambda fraction: self.tell((number + fraction) / of))
+        return replace(self, tell=lambda fraction: self.tell((number + fraction) / of))
 
     def steps(self, count: int) -> Iterable[int]:
         """0, 1, ..., count - 1, telling now and then how far we are."""

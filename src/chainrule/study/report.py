@@ -1,25 +1,24 @@
-"""One page of a study: pictures, formulas and style inside it, so that it opens anywhere, without a network."""
+"""The pages of a study: one for each chapter and an index of them, each whole in itself, so that it opens without a network."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
+import json
 import os
-import re
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from latex2mathml.converter import convert
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from chainrule import __version__
 from chainrule.plot.style import variables
-from chainrule.study.model import Chapter, Claim, Formula, Result, Table, text
+from chainrule.study.markup import cell, inline, mathml, words
+from chainrule.study.model import Chapter, Claim, Formula, Result, Statement, Table
 
-PAGE = "study.html"
+INDEX = "index.html"
 
 # What the series of a picture and its surroundings look like on dark paper.
 _DARK = {
@@ -47,57 +46,51 @@ _DARK = {
 }
 
 
-def mathml(latex: str, display: str = "block") -> Markup:
-    """A formula as MathML, with its LaTeX as the text for those who cannot see it."""
-    if aligned := re.fullmatch(r"\s*\\begin{aligned}(.*)\\end{aligned}\s*", latex, re.DOTALL):
-        lines = [line.replace("&", " ").strip() for line in aligned[1].split(r"\\")]
-        return Markup("").join(mathml(line, display) for line in lines if line)
-    made = convert(latex, display=display).replace("<mo>/</mo>", '<mo lspace="0" rspace="0">/</mo>')
-    return Markup(made.replace("<math ", f'<math alttext="{escape(latex)}" ', 1))
+def page_name(chapter: str) -> str:
+    """The file of a chapter's page."""
+    return f"chapter-{chapter}.html"
 
 
-def words(source: str) -> Markup:
-    """Prose as HTML: blank lines part paragraphs, `code` is code, $x$ is mathematics."""
-    paragraphs = [p for p in source.split("\n\n") if p.strip()]
-    return Markup("").join(Markup("<p>{}</p>").format(_inline(" ".join(p.split()))) for p in paragraphs)
-
-
-def _inline(source: str) -> Markup:
-    out = Markup("")
-    parts = re.split(r"\$([^$]+)\$([^\s\w]*)", source)
-    for k, part in enumerate(parts):
-        if k % 3 == 1:  # a formula, and the punctuation that must stay on its line
-            out += Markup('<span class="together">{}{}</span>').format(mathml(part, "inline"), parts[k + 1])
-        if k % 3:
-            continue
-        for j, piece in enumerate(part.split("`")):
-            out += Markup("<code>{}</code>").format(piece) if j % 2 else escape(piece)
-    return out
-
-
-def _cell(x: object) -> str:
-    return text(float(x)) if isinstance(x, int | float) and not isinstance(x, bool) else str(x)
-
-
-def render(chapters: Sequence[Chapter], results: Sequence[Result], planned: int | None = None) -> str:
-    """The page.
+def render(
+    chapter: Chapter,
+    results: Sequence[Result],
+    planned: int | None = None,
+    titles: Mapping[str, str] | None = None,
+    pages: Collection[str] = (),
+) -> str:
+    """The page of a chapter.
 
     Args:
-        chapters: the chapters asked for, in order.
-        results: what has run.
+        chapter: the chapter.
+        results: which of its experiments have run, and what they found.
         planned: how many experiments were to run, if not all have.
+        titles: number and title of every chapter of the study, for the way to the others.
+        pages: numbers of the chapters that have a page beside this one; only to them does it link.
 
     Returns:
         HTML, the same bytes for the same results.
     """
-    by_chapter = {key: list(group) for key, group in groupby(results, lambda r: r.chapter)}
     parts: dict[str, Any] = {
-        "parts": [(c, by_chapter[c.id]) for c in chapters if c.id in by_chapter],
+        "chapter": chapter,
         "results": results,
         "passed": sum(r.passed for r in results),
         "missing": 0 if planned is None else planned - len(results),
+        "titles": titles or {chapter.id: chapter.title},
+        "pages": pages,
+        "page_name": page_name,
     }
-    return filled("page.html.jinja", parts)
+    return filled("chapter.html.jinja", parts)
+
+
+def index(titles: Mapping[str, str], chapters: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page that leads to the others.
+
+    Args:
+        titles: number and title of every chapter of the study.
+        chapters: of those that have a page, what `summary` says of them.
+    """
+    parts: dict[str, Any] = {"titles": titles, "chapters": chapters, "page_name": page_name}
+    return filled("index.html.jinja", parts)
 
 
 def filled(template: str, parts: dict[str, Any]) -> str:
@@ -105,7 +98,7 @@ def filled(template: str, parts: dict[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("chainrule.study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(mathml=mathml, words=words, inline=_inline, cell=_cell, svg=Markup)
+    environment.filters.update(mathml=mathml, words=words, inline=inline, cell=cell, svg=Markup)
     house = {
         "light": Markup(variables()),
         "dark": Markup("".join(f"--{part}: {colour}; " for part, colour in _DARK.items())),
@@ -114,13 +107,83 @@ def filled(template: str, parts: dict[str, Any]) -> str:
     return environment.get_template(template).render({**house, **parts}) + "\n"
 
 
-def write(folder: Path, page: str, name: str = PAGE) -> Path:
-    """Write the page at once: a reader sees the old one or the new one, never half of it."""
+def write(folder: Path, page: str, name: str) -> Path:
+    """Write a file at once: a reader sees the old one or the new one, never half of it."""
     path = folder / name
-    fresh = path.with_suffix(".html.part")
+    fresh = path.with_name(name + ".part")
     fresh.write_text(page, encoding="utf-8")
     os.replace(fresh, path)
     return path
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------------
+
+
+class Folder:
+    """Where the pages are.  A chapter that is run again replaces its own page and leaves those of the others alone."""
+
+    def __init__(self, path: Path, titles: Mapping[str, str], quick: bool = False) -> None:
+        self.path = path
+        self.titles = titles
+        self.quick = quick
+        self._written: dict[str, tuple[Chapter, list[Result], int]] = {}
+
+    def put(self, chapter: Chapter, results: Sequence[Result], planned: int) -> None:
+        """Write a chapter's page, what it found as data, and the index."""
+        self._written[chapter.id] = chapter, list(results), planned
+        data = {**summary(chapter, results, planned, self.quick), "results": [as_data(r) for r in results]}
+        write(self.path, json.dumps(data, indent=1, ensure_ascii=False) + "\n", f"chapter-{chapter.id}.json")
+        self._page(chapter.id, self.chapters())
+        write(self.path, index(self.titles, self.chapters()), INDEX)
+
+    def finish(self) -> Path:
+        """Link the pages that were written to all that are there; returns the index."""
+        there = self.chapters()
+        for name in self._written:
+            self._page(name, there)
+        return self.path / INDEX
+
+    def _page(self, name: str, there: Collection[str]) -> None:
+        chapter, results, planned = self._written[name]
+        write(self.path, render(chapter, results, planned, self.titles, there), page_name(name))
+
+    def chapters(self) -> dict[str, dict[str, Any]]:
+        """What is known of the chapters that are here, of this run and of earlier ones; a file that is none is passed over."""
+        found = dict[str, dict[str, Any]]()
+        for name in self.titles:
+            try:
+                data: Any = json.loads((self.path / f"chapter-{name}.json").read_text(encoding="utf-8"))
+                known = {key: data[key] for key in _SUMMARY}
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if name in self._written or (self.path / page_name(name)).is_file():
+                found[name] = known
+        return found
+
+
+_SUMMARY = ("chapter", "title", "quick", "passed", "failed", "ran", "missing", "experiments", "verdicts")
+
+
+def summary(chapter: Chapter, results: Sequence[Result], planned: int, quick: bool) -> dict[str, Any]:
+    """What the index says of a chapter."""
+    verdicts = [s.verdict for r in results if r.experiment for s in r.experiment.statements]
+    return {
+        "chapter": chapter.id,
+        "title": chapter.title,
+        "quick": quick,
+        "passed": sum(r.passed for r in results),
+        "failed": sum(r.experiment is None for r in results),
+        "ran": len(results),
+        "missing": planned - len(results),
+        "experiments": [_line(r) for r in results],
+        "verdicts": {v: verdicts.count(v) for v in dict.fromkeys(verdicts)},
+    }
+
+
+def _line(r: Result) -> dict[str, Any]:
+    key = r.key
+    shown = {"label": key.label, "shown": key.shown, "expected": key.expected} if key else None
+    return {"id": r.id, "title": r.title, "passed": r.passed, "failed": r.experiment is None, "key": shown}
 
 
 def as_data(result: Result) -> dict[str, Any]:
@@ -136,6 +199,7 @@ def as_data(result: Result) -> dict[str, Any]:
         "numbers": [_number(n) for n in (e.numbers if e else ())],
         "formulas": [_formula(f) for f in (e.formulas if e else ())],
         "claims": [_claim(c) for c in (e.claims if e else ())],
+        "statements": [_statement(s) for s in (e.statements if e else ())],
         "tables": [_table(t) for t in (e.tables if e else ())],
         "figures": [{"caption": f.caption, "alt": f.alt} for f in (e.figures if e else ())],
     }
@@ -151,8 +215,12 @@ def _formula(f: Formula) -> dict[str, Any]:
 
 
 def _table(t: Table) -> dict[str, Any]:
-    return {"caption": t.caption, "head": list(t.head), "rows": [[_cell(c) for c in row] for row in t.rows]}
+    return {"caption": t.caption, "head": list(t.head), "rows": [[cell(c) for c in row] for row in t.rows]}
 
 
 def _claim(c: Claim) -> dict[str, Any]:
     return {"statement": c.statement, "verdict": c.verdict, "because": c.because}
+
+
+def _statement(s: Statement) -> dict[str, Any]:
+    return {"id": s.id, "verdict": s.verdict, "witness": s.witness}

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from threadpoolctl import threadpool_limits
 
-from chainrule.study.model import Chapter, Context, Result, Run
+from chainrule.study.model import Chapter, Context, Experiment, Result, Run
+
+if TYPE_CHECKING:
+    from chainrule.study.data import Dataset
 
 
 class Watcher(Protocol):
@@ -51,9 +54,22 @@ def plan(chapters: Sequence[Chapter]) -> list[Plan]:
     return [Plan(chapter, run) for chapter in chapters for run in chapter.experiments]
 
 
-def results(plans: Sequence[Plan], watcher: Watcher, quick: bool = False) -> Iterator[Result]:
+def loaded(name: str, title: str, load: Callable[[str], Chapter]) -> Chapter:
+    """A chapter; where its module cannot be imported, one whose only experiment says so."""
+    try:
+        return load(name)
+    except Exception as e:
+        error = e
+
+    def loading(context: Context) -> Experiment:
+        raise error
+
+    return Chapter(name, title, "", (loading,))
+
+
+def results(plans: Sequence[Plan], watcher: Watcher, quick: bool = False, data: Dataset | None = None) -> Iterator[Result]:
     """Run one experiment after another."""
-    context = Context(quick, watcher.tell)
+    context = Context(quick, watcher.tell, data)
     for p in plans:
         watcher.start(p.chapter.id, p.name)
         with threadpool_limits(1):  # small matrices gain nothing from threads, and sums keep their order
