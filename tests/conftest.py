@@ -1,12 +1,18 @@
-"""What every test relies on: fixed seeds, one precision for the oracles, no window system."""
+"""What every test relies on: fixed seeds, one precision for the oracles, no window system, a cache of compiled code of its own."""
 
+import atexit
 import os
+import shutil
+import tempfile
 import zlib
 
 # Read once, when the library in question is first imported; test workers inherit them.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+if "CHAINRULE_CACHE_DIR" not in os.environ:  # the user's cache is left alone; processes that tests start share this one
+    os.environ["CHAINRULE_CACHE_DIR"] = tempfile.mkdtemp(prefix="chainrule-tests-")
+    atexit.register(shutil.rmtree, os.environ["CHAINRULE_CACHE_DIR"], ignore_errors=True)
 
 import hypothesis
 import numpy as np

@@ -205,7 +205,9 @@ def jit(
     Args:
         f: a pure function of arrays.  Arrays it closes over are constants: they are copied when it is traced, and
             later changes to them are not seen.
-        engine: the engine; the default one if None.
+        engine: "native" (machine code, made with llvmlite), "numpy" (the reference) or "xla" (JAX). None is what the
+            environment variable ``CHAINRULE_ENGINE`` names, else "native"; a machine that cannot run machine code warns
+            once and runs NumPy.
         static_argnums: arguments that are constants (hashable); each new value is traced again.  Arguments that are
             no arrays or numbers (strings, booleans, functions) are constants anyway.
         donate_argnums: arguments that may be overwritten with results.

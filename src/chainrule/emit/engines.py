@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -15,7 +16,11 @@ ENGINES = {
     "xla": ("chainrule.emit.xla", "to_xla"),
 }
 """Name -> module and function."""
-DEFAULT = "numpy"
+DEFAULT = os.environ.get("CHAINRULE_ENGINE") or "native"
+"""What compiles where nobody names an engine: machine code, and NumPy, with a warning, where this machine cannot run it.
+
+The environment variable `CHAINRULE_ENGINE` chooses another.
+"""
 MISS = object()
 """What the `entry` of a native program returns for arguments that it was not made for."""
 
@@ -24,6 +29,7 @@ def compile_graph(g: Graph, engine: str | None = None, **options: Any) -> Compil
     """The function of arrays that computes `g` on the named engine."""
     name = engine or DEFAULT
     if name not in ENGINES:
-        raise ValueError(f"engine is one of {', '.join(map(repr, ENGINES))}, not {name!r}")
+        chosen = "engine" if engine else "CHAINRULE_ENGINE"
+        raise ValueError(f"{chosen} is one of {', '.join(map(repr, ENGINES))}, not {name!r}")
     module, function = ENGINES[name]
     return getattr(import_module(module), function)(g, **options)

@@ -36,7 +36,8 @@ _LONG = 20_000  # elements of the operands from which the interpreter is let go
 
 @functools.cache
 def _warn(reason: str) -> None:
-    warnings.warn(f"chainrule runs on the numpy engine: {reason}", RuntimeWarning, stacklevel=4)
+    told = f"chainrule runs on the numpy engine, which is slower: {reason}. CHAINRULE_ENGINE=numpy chooses it without a warning."
+    warnings.warn(told, RuntimeWarning, stacklevel=4)
 
 
 def to_native(g: Graph) -> Callable[..., Sequence[Array]]:
@@ -49,7 +50,11 @@ def to_native(g: Graph) -> Callable[..., Sequence[Array]]:
     foreign = sorted(d for d in survey.dtypes if d not in DTYPES)
     if foreign or not g.outs:
         return reference.to_numpy(g)
-    return Native(g, survey)
+    try:
+        return Native(g, survey)
+    except Exception as error:  # a function that NumPy can run is run, whatever is wrong here; our tests make it an error
+        _warn(f"compiling to machine code failed, {type(error).__name__}: {error}")
+        return reference.to_numpy(g)
 
 
 class Native:
