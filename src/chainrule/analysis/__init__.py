@@ -16,6 +16,7 @@ from chainrule.analysis.influence import (
     influence,
     laplace,
 )
+from chainrule.analysis.noise import GradientNoise, gradient_noise, noise_floor
 from chainrule.analysis.sensitivity import (
     Attribution,
     PartialDependence,
@@ -31,8 +32,9 @@ from chainrule.analysis.sensitivity import (
 )
 
 __all__ = [
-    "Attribution", "ConvergenceReport", "Convexity", "Estimate", "Laplace", "PartialDependence", "Saturation", "Spectrum",
-    "condition_number", "convergence_report", "convexity", "expected_gradients", "influence", "input_x_gradient",
-    "integrated_gradients", "jacobian_norm", "laplace", "partial_dependence", "recommended_step", "saliency",
-    "saturation", "smoothgrad", "smoothness", "spectrum", "strong_convexity",
+    "Attribution", "ConvergenceReport", "Convexity", "Estimate", "GradientNoise", "Laplace", "PartialDependence",
+    "Saturation", "Spectrum", "condition_number", "convergence_report", "convexity", "expected_gradients",
+    "gradient_noise", "influence", "input_x_gradient", "integrated_gradients", "jacobian_norm", "laplace", "noise_floor",
+    "partial_dependence", "recommended_step", "saliency", "saturation", "smoothgrad", "smoothness", "spectrum",
+    "strong_convexity",
 ]  # fmt: skip
