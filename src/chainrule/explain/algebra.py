@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from chainrule.explain import tensor as tn
-from chainrule.explain.sizes import ONE
+from chainrule.explain.sizes import ONE, Monomial
 from chainrule.explain.tensor import Bracket, Delta, Factor, Index, Tensor, Term
 
 MANY = 40
@@ -16,28 +16,39 @@ MANY = 40
 def cost(x: Tensor) -> float:
     """How much there is to read."""
     seen: set[str] = set()
-    return sum(_cost(t, seen) for t in x.terms)
+    return sum(_cost(t, seen, x.free) for t in x.terms)
 
 
-def _cost(t: Term, seen: set[str]) -> float:
-    total = 1.5 + 0.5 * (abs(t.coef.number) != 1) + 0.3 * len(t.coef.powers)
+def _cost(t: Term, seen: set[str], free: Sequence[Index]) -> float:
+    total = 1.5 + 0.5 * (abs(t.coef.number) != 1) + 0.3 * len(t.coef.powers) + 0.6 * len(_lonely(t, free))
     for f in t.factors:
         total += 1 + (1.0 if isinstance(f.atom, tn.Apply | tn.Op) else 0.3) * (f.power != 1)
-        if isinstance(f.atom, Bracket):
-            total += 0.3 + sum(_cost(u, seen) - 1 for u in f.atom.inner.terms) + 8 * (f.atom.rank > 2)
+        if isinstance(f.atom, Bracket) and f.atom.key in seen:
+            total += 0.3
+        elif isinstance(f.atom, Bracket):
+            seen.add(f.atom.key)
+            total += 0.3 + sum(_cost(u, seen, f.atom.inner.free) - 1 for u in f.atom.inner.terms) + 8 * (f.atom.rank > 2)
             total += 2 * (f.atom.rank == 2 and any(not u.factors for u in f.atom.inner.terms))
             total += 1.5 * any(isinstance(g.atom, Delta) for u in f.atom.inner.terms for g in u.factors)
         elif f.atom.key not in seen:
             seen.add(f.atom.key)
-            total += sum(_cost(u, seen) for p in f.atom.parts for u in p.terms)
+            total += sum(_cost(u, seen, p.free) for p in f.atom.parts for u in p.terms)
     return total
+
+
+def _lonely(t: Term, free: Sequence[Index]) -> list[Index]:
+    """Summed letters that one factor has once: sums that are written with a vector of ones."""
+    at = [i for f in t.factors for i in f.at]
+    return [
+        i for i in dict.fromkeys(at) if i not in free and at.count(i) == 1 and any(f.power == 1 for f in t.factors if i in f.at)
+    ]
 
 
 def best(x: Tensor, rounds: int = 3) -> Tensor:
     """`x` in the shortest form found; the expressions inside its functions too."""
     x = tn.replaced(x, _better_inside)
     for _ in range(rounds):
-        y = tn.tensor(x.free, [absorbed(t) for t in x.terms])
+        y = tn.tensor(x.free, [absorbed(t, x.free) for t in x.terms])
         if cost(y) >= cost(x):
             break
         x = y
@@ -62,7 +73,7 @@ def _better_inside(a: tn.Atom) -> Tensor | None:
     return tn.with_parts(a, parts)
 
 
-def absorbed(t: Term) -> Term:
+def absorbed(t: Term, free: Sequence[Index]) -> Term:
     """Factors multiplied into a bracket beside them where something cancels: (1 - y / p) p = p - y."""
     for f in t.factors:
         if not isinstance(f.atom, Bracket) or f.atom.held or f.power != 1 or len(set(f.at)) != len(f.at):
@@ -78,16 +89,17 @@ def absorbed(t: Term) -> Term:
             if _bare(new, seen) < _bare(inner, seen) + len(chosen) - 0.1 or len(new.terms) < len(inner.terms):
                 m = tn.factors_of(new, f.at) if new.terms else Term(tn.Monomial(Fraction(0)))
                 rest = [g for g in t.factors if g is not f and all(g is not c for c in chosen)]
-                return Term(t.coef * m.coef, (*rest, *m.factors))
+                found = Term(t.coef * m.coef, (*rest, *m.factors))
+                return tn.spread_sum(found, [i for i in t.indices if i not in free])
     return t
 
 
 def _bare(x: Tensor, seen: set[str]) -> float:
-    return sum(_cost(t, set(seen)) for t in x.terms)
+    return sum(_cost(t, set(seen), x.free) for t in x.terms)
 
 
 def _forms(x: Tensor) -> list[Tensor]:
-    out = [x, factored(x)]
+    out = [x, factored(x), gathered(x)]
     wide = tn.expanded(x)
     if wide is not x:
         out += [wide, factored(wide)]
@@ -97,6 +109,26 @@ def _forms(x: Tensor) -> list[Tensor]:
             rest = Tensor(x.free, (*x.terms[:k], *x.terms[k + 1 :]))
             out.append(factored(tn.add(opened, rest)))
     return out
+
+
+def gathered(x: Tensor) -> Tensor:
+    """A sum of sums as the sum of a sum: 1^T u - 1^T v + n c as 1^T (u - v + c)."""
+    if not 2 <= len(x.terms) <= MANY or x.rank > 1:
+        return x
+    sizes = [{i.size for i in _lonely(t, x.free)} for t in x.terms]
+    for size in set[Monomial]().union(*sizes):
+        over = Index(size)
+        inside: list[Term] = []
+        for t, has in zip(x.terms, sizes, strict=True):
+            if size in has:
+                old = next(i for i in _lonely(t, x.free) if i.size == size)
+                inside.append(t.renamed({old: over}))
+            else:
+                inside.append(Term(t.coef / size, t.factors))
+        inner = tn.tensor((*x.free, over), inside)
+        if sum(size in has for has in sizes) > 1 and len(inner.terms) > 1:
+            return tn.tensor(x.free, [tn.factors_of(inner, inner.free)])
+    return x
 
 
 # --- common factors -----------------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def _attempt(
         n = _with_held(targets, value, definitions, others, [*p.names, *p.sizes])
     else:
         n = named(targets, value, user, [*p.names, *p.sizes])
-    return Formulas(n.definitions, n.value, n.targets, notes)
+    return Formulas(n.definitions, n.value, [best(t) for t in n.targets], notes)
 
 
 def _in_order(x: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
-"""Identities between the factors of one product: inverses that cancel, exponentials over their sum."""
+"""Identities between the factors of one product: inverses that cancel, exponentials over their sum, sums met again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import prod
 
+from chainrule.explain.algebra import without
 from chainrule.explain.sizes import ONE, Monomial
-from chainrule.explain.tensor import RULES, Apply, Bracket, Delta, Factor, Index, Op, Tensor, factors_of, power
+from chainrule.explain.tensor import RULES, Apply, Bracket, Delta, Factor, Index, Op, Tensor, Term, factors_of, power
 
 
 def cancelled_inverse(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Sequence[Factor]] | None:
@@ -76,6 +78,35 @@ def _normaliser(g: Factor, a: Apply, f: Factor) -> tuple[int, ...] | None:
     return axes if axes and [at.get(i) for i in places] == kept else None
 
 
+def total_softmax(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Sequence[Factor]] | None:
+    """What a softmax gives adds up to 1 over its axes."""
+    for f in factors:
+        if not (isinstance(f.atom, Op) and f.atom.prim == "softmax" and f.power == 1) or len(set(f.at)) != len(f.at):
+            continue
+        rest = [g for g in factors if g is not f]
+        axes = dict(f.atom.params)["axes"]
+        elsewhere = own | {i for g in rest for i in g.at}
+        if any(f.at[k] in elsewhere for k in axes):
+            continue
+        kept = [i for k, i in enumerate(f.at) if k not in axes and i not in elsewhere]
+        return prod([i.size for i in kept], start=ONE), rest
+    return None
+
+
+def whole_again(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Sequence[Factor]] | None:
+    """A sum beside a power of itself: |x|^2 / |x| = |x|, the sum being that of the squares."""
+    for g in factors:
+        if not isinstance(g.atom, Bracket) or g.atom.rank or g.atom.held or g.power == 1 or len(g.atom.inner.terms) != 1:
+            continue
+        (t,) = g.atom.inner.terms
+        others = [f for f in factors if f is not g]
+        left = without(t.factors, Term(ONE, tuple(others)), tuple(own)) if t.factors and len(others) >= len(t.factors) else None
+        if left is None or set(left.indices) & set(t.indices):
+            continue
+        return ONE / t.coef, [*left.factors, *([Factor(g.atom, (), g.power + 1)] if g.power != -1 else [])]
+    return None
+
+
 def quotients(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Sequence[Factor]] | None:
     """sinh / cosh = tanh, sign(x) / |x| = 1 / x."""
     for f in factors:
@@ -95,4 +126,4 @@ def quotients(factors: Sequence[Factor], own: set[Index]) -> tuple[Monomial, Seq
     return None
 
 
-RULES.extend([cancelled_inverse, softmax, quotients])
+RULES.extend([cancelled_inverse, softmax, total_softmax, whole_again, quotients])

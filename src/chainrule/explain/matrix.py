@@ -287,8 +287,6 @@ def _inner(x: Node, y: Node) -> Node:
     for u, v in ((x, y), (y, x)):
         if isinstance(u, nd.Had) and not u.top:  # 1/u against v: sum of the quotients
             return chain([nd.Turn((v.sizes[0],), nd.Ones(v.sizes)), had(v, u)], ())
-    if isinstance(y, nd.Chain) and y.rank == 1 and isinstance(x, nd.Chain) and len(x.factors) < len(y.factors):
-        pass
     return chain([nd.Turn((x.sizes[0],), x), y], ())
 
 
@@ -437,8 +435,8 @@ def had(x: Node, y: Node) -> Node:
             bottom += z.bottom
         else:
             top.append(z)
-    if not bottom and len(top) == 2 and isinstance(top[0], nd.Diag | nd.Eye) and x.rank == 2:
-        pass
+    if len(top) == 2 and top[0] == top[1] and not bottom:
+        return nd.Power(x.sizes, top[0], Fraction(2))
     return nd.Had(x.sizes, tuple(top), tuple(bottom))
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.emit import source as s
+from chainrule.explain.instances import instances
 from chainrule.explain.naming import needed_by
 from chainrule.explain.nodes import Name, Node
 from chainrule.explain.source import WIDTH, Printer
-from chainrule.explain.verify import TOLERANCE, VerificationError, difference, environment, instances
+from chainrule.explain.verify import TOLERANCE, VerificationError, difference, environment, rounding
 
 if TYPE_CHECKING:
     from chainrule.explain.derive import Derivation
@@ -148,9 +149,9 @@ def _checked(d: Derivation, text: str) -> None:
             found = [space["value"](*inst.arrays)]
             derivative = space["gradient"](*inst.arrays)
         found += [derivative] if d.problem.single else list(derivative)
-        for x, y in zip([d.value, *d.gradients], found, strict=True):
+        least = [1e-12, *[rounding(d.problem, inst, k) for k in d.problem.wrt]]
+        for x, y, small in zip([d.value, *d.gradients], found, least, strict=True):
             with np.errstate(all="ignore"):
                 wanted = x.full(env, inst.sizes)
-            wanted = wanted if np.all(np.isfinite(wanted)) else np.nan_to_num(wanted)
-            if not difference(np.nan_to_num(np.asarray(y, float)), wanted) < TOLERANCE:
+            if not difference(y, wanted, small) < TOLERANCE:
                 raise VerificationError(f"the source does not compute the formula, at sizes {inst.sizes}")

@@ -116,6 +116,22 @@ def _by(a: Atom, key: str, leaf: Leaf) -> Tensor:
     return tn.with_parts(a, parts)
 
 
+def subtracted(x: Tensor, part: Tensor, leaf: Leaf) -> Tensor:
+    """`x` with a sum replaced by a name where it is part of a longer one: y - m - z as r - z."""
+    k = len(part.terms)
+    if k < 2 or len(x.terms) <= k or [i.size for i in x.free] != [i.size for i in part.free]:
+        return x
+    table = {tn.term_key(t, x.free): t for t in x.terms}
+    pairs = [(table.get(tn.term_key(t, x.free)), t) for t in part.at(x.free).terms]
+    found = [(t, u) for t, u in pairs if t is not None]
+    if len(found) < k or len({str(t.coef / u.coef) for t, u in found}) > 1:
+        return x
+    place = min(i for i, t in enumerate(x.terms) if any(t is s for s, _ in found))
+    rest = [t for t in x.terms if all(t is not s for s, _ in found)]
+    rest.insert(place, Term(found[0][0].coef / found[0][1].coef, (tn.Factor(leaf, x.free),)))
+    return tn.tensor(x.free, rest)
+
+
 def named(targets: Sequence[Tensor], value: Tensor, user: Sequence[Definition], taken: Iterable[str]) -> Named:
     """Give names to what the user named and to what occurs twice."""
     taken = set(taken)
@@ -156,11 +172,20 @@ def _shared_product(n: Named, used: set[str]) -> bool:
             if not 1 <= len(first) <= 2 or {to[x] for x in first} != set(second):
                 continue
             x = tn.tensor(tuple(first), [Term(ONE, tuple(inside))])
-            if leaves(x) < 2.5:
+            if leaves(x) < 2.5 or not _connected(inside):
                 continue
             _define(n, _unique("delta", used), x, [])
             return True
     return False
+
+
+def _connected(factors: Sequence[tn.Factor]) -> bool:
+    """Do they hang together by their letters?  An outer product is none worth a name."""
+    reach, left = set(factors[0].at), list(factors[1:])
+    while more := [f for f in left if reach & set(f.at)]:
+        reach |= {i for f in more for i in f.at}
+        left = [f for f in left if f not in more]
+    return not any(f.at for f in left)
 
 
 def _boundary(t: Term, inside: Sequence[tn.Factor], whole: Tensor) -> list[tn.Index]:
@@ -174,7 +199,14 @@ def _define(n: Named, name: str, x: Tensor, pending: list[Definition]) -> None:
     leaf, key = Leaf(name, tuple(i.size for i in x.free), tn.is_symmetric(x)), x.key
 
     def put(t: Tensor) -> Tensor:
-        return divided(substituted(t, key, leaf), x, leaf)
+        t = divided(substituted(t, key, leaf), x, leaf)
+        return subtracted(tn.replaced(t, inside), x, leaf)
+
+    def inside(a: Atom) -> Tensor | None:
+        if not isinstance(a, Bracket) or a.rank != x.rank:
+            return None
+        new = subtracted(a.inner, x, leaf)
+        return None if new is a.inner else new
 
     n.targets = [put(t) for t in n.targets]
     if n.value.key != key:

@@ -56,7 +56,8 @@ _FAMILIAR = (
     (math.sqrt(2), r"\sqrt{2}", True), (1 / math.sqrt(2), r"\sqrt{2}", False), (math.sqrt(math.pi), r"\sqrt{\pi}", True),
     (1 / math.sqrt(math.pi), r"\sqrt{\pi}", False), (1 / math.sqrt(2 * math.pi), r"\sqrt{2\pi}", False),
     (math.sqrt(2 * math.pi), r"\sqrt{2\pi}", True), (math.pi, r"\pi", True), (1 / math.pi, r"\pi", False), (math.log(2), r"\ln 2", True),
-    (1 / math.log(2), r"\ln 2", False), (1 / math.log(10), r"\ln 10", False),
+    (1 / math.log(2), r"\ln 2", False), (1 / math.log(10), r"\ln 10", False), (math.sqrt(2 / math.pi), r"\sqrt{\frac{2}{\pi}}", True),
+    (math.log(2 * math.pi), r"\ln\left(2\pi\right)", True),
 )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.explain.instances import arguments, instances
 from chainrule.explain.sizes import PRIMES
-from chainrule.explain.verify import arguments
 from chainrule.graphs import Graph
 from chainrule.ir.graph import Graph as IrGraph
 from chainrule.ir.graph import Var
@@ -23,11 +23,6 @@ def example_sizes(d: Derivation) -> dict[str, int]:
     return dict(zip(d.problem.sizes, [3, 4, 2, *PRIMES], strict=False))
 
 
-def forward(d: Derivation) -> IrGraph:
-    """The function's own program at example sizes."""
-    return simplify(d.problem.trace(example_sizes(d)))
-
-
 def whole_graph(d: Derivation) -> Graph:
     """(arguments..., sensitivity of the result) -> (value, derivatives...)"""
     g = simplify(vjp(d.problem.trace(example_sizes(d)), d.problem.wrt))
@@ -38,11 +33,13 @@ def whole_graph(d: Derivation) -> Graph:
 
 def picture(d: Derivation) -> str:
     """The forward program; values beside the nodes, sensitivities as bars."""
-    g = forward(d)
     sizes = example_sizes(d)
     xs = d.problem.example
     if xs is None or any(np.shape(x) != d.problem.shape(k, sizes) for k, x in enumerate(xs)):
         xs = arguments(d.problem, sizes, np.random.default_rng(0))
+    if xs is None:
+        sizes, xs = instances(d.problem, 1)[0]
+    g = simplify(d.problem.trace(sizes))
     values = _values(g, xs)
     shown = {v: x for v, x in values.items() if np.size(x) == 1}
     return Graph.of(g).to_svg(shown, _sensitivities(g, values), f"{d.function_name}: values forward, sensitivities backward")

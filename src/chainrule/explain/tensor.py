@@ -35,7 +35,7 @@ from chainrule.explain.sizes import ONE, Monomial
 __all__ = [
     "RULES", "Apply", "At", "Atom", "Basis", "Bracket", "Delta", "Factor", "Index", "Leaf", "Op", "Pattern", "Tensor", "Term", "add",
     "apply", "atoms", "content", "expanded", "factors_of", "hold", "is_positive", "is_symmetric", "leaf_tensor", "number", "positive",
-    "power", "product", "reduced", "replaced", "sub", "tensor", "term_key", "times", "with_parts",
+    "power", "product", "reduced", "replaced", "spread_sum", "sub", "tensor", "term_key", "times", "with_parts",
 ]  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def product(free: At, *xs: tuple[Tensor, At]) -> Tensor:
         terms: list[Term] = []
         for t in x.terms:
             u = t.fresh(x.free).renamed(dict(zip(x.free, at, strict=True)))
-            terms.append(_spread_sum(u, [i for i in at if i not in own]))
+            terms.append(spread_sum(u, [i for i in at if i not in own]))
         return tensor(free, terms)
     parts = [factors_of(x, at) for x, at in xs]
     coef, factors = ONE, list[Factor]()
@@ -234,11 +234,11 @@ def product(free: At, *xs: tuple[Tensor, At]) -> Tensor:
             m = m * (s.constant or ONE)
         gone = [i for i in letters if i not in own]
         inner = x.scaled(m)
-        return tensor(free, [_spread_sum(t.fresh(x.free).renamed(dict(zip(x.free, at, strict=True))), gone) for t in inner.terms])
-    return tensor(free, [_spread_sum(Term(coef, tuple(factors)), [i for i in letters if i not in own])])
+        return tensor(free, [spread_sum(t.fresh(x.free).renamed(dict(zip(x.free, at, strict=True))), gone) for t in inner.terms])
+    return tensor(free, [spread_sum(Term(coef, tuple(factors)), [i for i in letters if i not in own])])
 
 
-def _spread_sum(t: Term, over: Iterable[Index]) -> Term:
+def spread_sum(t: Term, over: Iterable[Index]) -> Term:
     """The sum over letters that do not occur is a multiplication."""
     coef, there = t.coef, set(t.indices)
     for i in over:
@@ -360,7 +360,7 @@ def replaced(x: Tensor, by: Callable[[Atom], Tensor | None], known: dict[str, Te
                 break
             v = factors_of(y, f.at)
             u = Term(u.coef * v.coef, (*u.factors, *v.factors))
-        total.append(u)
+        total.append(spread_sum(u, [i for i in t.indices if i not in x.free]))
     if (
         len(total) == 1
         and len(total[0].factors) == 1
@@ -393,14 +393,15 @@ def with_parts(a: Atom, parts: Sequence[Tensor]) -> Tensor:
 def expanded(x: Tensor, limit: int = 200) -> Tensor:
     """`x` with products of sums multiplied out (powers of sums other than 1 and 2 stay)."""
     out: list[Term] = []
+    own = set(x.free)
     for t in x.terms:
-        out += _expanded_term(t)
+        out += _expanded_term(t, own)
         if len(out) > limit:
             return x
     return tensor(x.free, out)
 
 
-def _expanded_term(t: Term) -> list[Term]:
+def _expanded_term(t: Term, own: set[Index]) -> list[Term]:
     for k, f in enumerate(t.factors):
         if isinstance(f.atom, Bracket) and not f.atom.held and f.power in (1, 2):
             inner = f.atom.inner
@@ -409,6 +410,7 @@ def _expanded_term(t: Term) -> list[Term]:
             out: list[Term] = []
             for u in inner.terms:
                 v = u.fresh(inner.free).renamed(to)
-                out += _expanded_term(Term(t.coef * v.coef, (*v.factors, *rest)))
+                w = Term(t.coef * v.coef, (*v.factors, *rest))
+                out += _expanded_term(spread_sum(w, [i for i in f.at if i not in own]), own)
             return out
     return [t]

@@ -172,11 +172,16 @@ def _chain(w: Typesetter, x: Any, at: At | None) -> Term:
     parts: list[Term] = []
     for f in x.factors:
         t = w(f)
-        parts.append(t if t.level > FUNCTION or t.symbol else t.bracketed)
+        parts.append(t if t.level > FUNCTION or t.symbol or _called(t) else t.bracketed)
     text = parts[0].text
     for t in parts[1:]:
         text += rf" \, {t.text}" if t.text.startswith(r"\operatorname") and not text.endswith(r"\right)") else f" {t.text}"
     return Term(text, PRODUCT, matrix=True)
+
+
+def _called(t: Term) -> bool:
+    """A function whose argument stands in brackets: sign(x), and not sin x."""
+    return t.level == FUNCTION and t.text.endswith(r"\right)") and t.text.count(r"\left(") == 1
 
 
 def _had(w: Typesetter, x: Any, at: At | None) -> Term:
@@ -234,7 +239,8 @@ def _func(w: Typesetter, x: Any, at: At | None) -> Term:
         return Term(rf"\left[{left} {_COMPARED[x.row]} {right}\right]", symbol=True)
     if x.row == "logaddexp" and isinstance(x.args[0], nd.Num) and x.args[0].m.number == 0:
         return noted("log1p", TABLE["log1p"].notation, 7, [noted("exp", r"e^{{{0}}}", 8, args[1:], {}, self_taken(w))], {})
-    return noted(row.name, row.notation or rf"\operatorname{{{{{row.name}}}}}({{*}})", row.level, args, {}, self_taken(w))
+    t = noted(row.name, row.notation or rf"\operatorname{{{{{row.name}}}}}({{*}})", row.level, args, {}, self_taken(w))
+    return t._replace(symbol=True) if x.row == "abs" else t
 
 
 _COMPARED = {"gt": ">", "lt": "<", "ge": r"\ge", "le": r"\le", "eq": "=", "ne": r"\ne"}

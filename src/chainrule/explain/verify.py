@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.explain import numeric
+from chainrule.explain.instances import Instance, instances
 from chainrule.explain.nodes import Call, Func, Node
 from chainrule.explain.problem import Problem
 from chainrule.explain.sizes import Sizes
 
-Data = list[Any]
 _ANALYTIC = frozenset(
     [
         "exp",
@@ -46,13 +46,6 @@ class VerificationError(AssertionError):
     """A line of a derivation is not what it should be: a mistake of chainrule's own."""
 
 
-class Instance(NamedTuple):
-    """Sizes, and arrays of these sizes."""
-
-    sizes: dict[str, int]
-    arrays: Data
-
-
 class Report(NamedTuple):
     """What was compared: instances, the largest relative differences, and which witnesses spoke."""
 
@@ -63,92 +56,31 @@ class Report(NamedTuple):
     seed: int
 
 
-def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    return rng.normal(size=shape)
-
-
-def _unit(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    return rng.uniform(0.15, 0.85, size=shape)
-
-
-def _probabilities(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    x = rng.uniform(0.2, 1.0, size=shape)
-    return x / x.sum(-1, keepdims=True) if shape else x
-
-
-def _definite(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    if len(shape) == 2 and shape[0] == shape[1]:
-        a = rng.normal(size=shape)
-        return a @ a.T / shape[0] + np.eye(shape[0])
-    return rng.uniform(0.5, 1.5, size=shape)
-
-
-def _above_one(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    return rng.uniform(1.1, 2.5, size=shape)
-
-
-_KINDS: tuple[Callable[..., Any], ...] = (_normal, _unit, _definite, _probabilities, _above_one)
-
-
-def instances(p: Problem, count: int = 3, seed: int = 0) -> list[Instance]:
-    """Random arguments at random unequal sizes where the function is finite."""
-    rng = np.random.default_rng(seed)
-    out: list[Instance] = []
-    names = p.sizes
-    for _ in range(count):
-        values = rng.permutation(np.arange(2, 4 + max(len(names), 3)))
-        sizes = {n: int(v) for n, v in zip(names, values, strict=False)}
-        out.append(Instance(sizes, arguments(p, sizes, rng)))
-    return out
-
-
-def arguments(p: Problem, sizes: Sizes, rng: np.random.Generator) -> Data:
-    """Random arrays where the function is finite: around 0 if it is, else positive, else definite matrices."""
-    tried: Data = []
-    for kind in _KINDS:
-        tried = [_array(p, k, sizes, rng, kind) for k in range(len(p.names))]
-        if _finite(p, tried, sizes):
-            return tried
-    return tried
-
-
-def _array(p: Problem, k: int, sizes: Sizes, rng: np.random.Generator, kind: Callable[..., Any]) -> Any:
-    shape, dtype = p.shape(k, sizes), p.dtypes[k]
-    if dtype.kind == "b":
-        return rng.random(shape) < 0.5
-    if dtype.kind in "iu":
-        top = int(np.max(p.example[k])) + 1 if p.example is not None and p.example[k].size else 2
-        return rng.integers(0, min(max(top, 1), 2), shape).astype(
-            dtype
-        )  # perhaps an index into an axis, which has 2 places at least
-    return np.asarray(kind(rng, shape), np.float64)
-
-
-def _finite(p: Problem, xs: Data, sizes: Sizes) -> bool:
-    try:
-        with np.errstate(all="ignore"):
-            return bool(np.all(np.isfinite(p.call(xs, sizes))))
-    except (np.linalg.LinAlgError, ValueError, FloatingPointError):
-        return False
-
-
 # --- comparing ----------------------------------------------------------------------------------------------------------------
 
 
-def difference(a: Any, b: Any) -> float:
-    """The greatest difference relative to the size of the whole."""
+def difference(a: Any, b: Any, least: float = 1e-12) -> float:
+    """The greatest difference relative to the size of the whole, which counts as `least` at least."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape:
         return np.inf
     if not a.size:
         return 0.0
-    scale = max(float(np.max(np.abs(b))), float(np.max(np.abs(a))), 1e-12)
+    scale = max(float(np.max(np.abs(b))), float(np.max(np.abs(a))), least)
     gap = float(np.max(np.abs(a - b))) / scale
     return gap if np.isfinite(gap) else np.inf
 
 
 TOLERANCE = 1e-8
 """Two ways to round the same formula differ by less, on random data that no matrix of is singular."""
+
+
+def rounding(p: Problem, at: Instance, k: int) -> float:
+    """A derivative below this is rounding: what is 0 because terms cancel (a correlation of two points) comes out as 1e-17."""
+    with np.errstate(all="ignore"):
+        value = float(np.max(np.abs(p.call(at.arrays, at.sizes)), initial=0.0))
+    wide = float(np.max(np.abs(at.arrays[k]), initial=0.0)) or 1.0
+    return max(1e-12, 1e-6 * value / wide) if np.isfinite(value) else 1e-12
 
 
 def against_quotients(p: Problem, at: Instance, k: int, gradient: Any, rng: np.random.Generator) -> float | None:
@@ -172,7 +104,8 @@ def against_quotients(p: Problem, at: Instance, k: int, gradient: Any, rng: np.r
     except (np.linalg.LinAlgError, ValueError):
         return None
     told = np.tensordot(np.asarray(gradient), v * step, np.ndim(v)) if np.ndim(v) else np.asarray(gradient) * v * step
-    scale = max(float(np.max(np.abs(told), initial=0.0)), float(np.max(np.abs(q.value), initial=0.0)), 1e-12)
+    least = rounding(p, at, k) * step
+    scale = max(float(np.max(np.abs(told), initial=0.0)), float(np.max(np.abs(q.value), initial=0.0)), least)
     if not np.isfinite(q.error) or q.error > 1e-4 * scale:
         return None
     return float(np.max(np.abs(told - q.value), initial=0.0)) / (scale * 1e-6 + 100 * q.error)
@@ -188,7 +121,7 @@ def analytic(x: Node) -> bool:
 
 
 def against_complex_step(
-    run: Callable[[Sequence[Any], Sizes], Any], at: Instance, k: int, gradient: Any, rng: np.random.Generator
+    run: Callable[[Sequence[Any], Sizes], Any], at: Instance, k: int, gradient: Any, rng: np.random.Generator, least: float
 ) -> float:
     """Relative distance of the derivative along a random direction from that of the complex step."""
     x = at.arrays[k]
@@ -200,7 +133,7 @@ def against_complex_step(
         return run(xs, at.sizes)
 
     told = np.tensordot(np.asarray(gradient), v, np.ndim(v)) if np.ndim(v) else np.asarray(gradient) * v
-    return difference(told, numeric.imaginary(along))
+    return difference(told, numeric.imaginary(along), least)
 
 
 def verified(d: Any, seed: int = 20_240) -> Report:
@@ -219,7 +152,7 @@ def verified(d: Any, seed: int = 20_240) -> Report:
             truth = np.asarray(make(lambda *xs, s=inst.sizes: p.call(xs, s), k)(*inst.arrays))
             truth = truth.T if d.layout == "numerator" and d.scalar and d.order == 1 else truth
             name = f"the derivative with respect to {p.names[k]}"
-            worst = max(worst, _line(truth, g, env, inst, name))
+            worst = max(worst, _line(truth, g, env, inst, name, rounding(p, inst, k) if d.order == 1 else 1e-12))
             if d.order == 1:
                 out = g.full(env, inst.sizes)
                 out = out.T if d.layout == "numerator" and d.scalar else out
@@ -241,12 +174,10 @@ def environment(d: Any, inst: Instance) -> dict[str, Any]:
     return env
 
 
-def _line(truth: Any, x: Node, env: dict[str, Any], inst: Instance, what: str) -> float:
+def _line(truth: Any, x: Node, env: dict[str, Any], inst: Instance, what: str, least: float = 1e-12) -> float:
     with np.errstate(all="ignore"):
         found = x.full(env, inst.sizes)
-    if not np.all(np.isfinite(truth)):
-        return 0.0  # no point of the domain was found: the quotients decide
-    gap = difference(found, truth)
+    gap = difference(found, truth, least)
     if not gap < TOLERANCE:
         raise VerificationError(f"the formula for {what} is off by {gap:.1e} at sizes {inst.sizes}")
     return gap
@@ -264,7 +195,7 @@ def _stepped(d: Any, inst: Instance, k: int, gradient: Any, rng: np.random.Gener
         return d.value.full(env, sizes)
 
     with np.errstate(all="ignore"):
-        gap = against_complex_step(run, inst, k, gradient, rng)
+        gap = against_complex_step(run, inst, k, gradient, rng, rounding(d.problem, inst, k))
     if not gap < TOLERANCE:
         raise VerificationError(f"the derivative with respect to {d.problem.names[k]} is not what the complex step says")
     return [gap]
