@@ -8,12 +8,13 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.cli.common import INTERRUPTED, CommandError, need
+from chainrule.cli.common import INTERRUPTED, CommandError, finite, need, sizes, writable
 
 if TYPE_CHECKING:
     from chainrule.cli.judged import Row
@@ -27,6 +28,8 @@ RATES = {
     "adam": 3e-3, "amsgrad": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "radam": 3e-3, "lion": 3e-4,
 }  # fmt: skip
 """Optimisers and the learning rates they start with here, for standardised columns."""
+TASKS = dict.fromkeys(("vae", "gan", "wgan"), "chainrule.cli.train_generative")
+"""Tasks other than tables -> module with ``options(parser)``, which adds what the task alone has, and ``run(args)``."""
 DIVERGED = 1
 _LOSS_HELP = (
     "mse, mae, huber or log_cosh for amounts; cross_entropy, hinge or squared_hinge for classes "
@@ -43,15 +46,17 @@ def add(commands: Any) -> None:
         epilog="Exit status: 0 trained, 1 training diverged (what was trained before is kept), 2 wrong usage or data that cannot "
         "be learned from, 130 interrupted (go on with --resume).",
     )
-    p.add_argument("data", type=Path, help="a CSV or Parquet file with a header")
-    p.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    p.add_argument("table", nargs="?", metavar="DATA", help="a CSV or Parquet file with a header (for --task, see there)")
+    p.add_argument("--task", choices=("table", *TASKS), default="table", help="default: table, to predict a column of a table")
+    p.add_argument("--data", dest="named", metavar="DATA", help="the same as DATA")
+    p.add_argument("--target", metavar="COLUMN", help="the column to predict")
     p.add_argument("--model", choices=("mlp", "linear", "logistic", "svm"), default="mlp", help="what to train (default: mlp)")
     p.add_argument("--loss", metavar="LOSS", help=_LOSS_HELP)
     p.add_argument("--optimizer", choices=tuple(RATES), default="adam", help="default: adam")
     p.add_argument("--learning-rate", type=float, metavar="A", help="default: depends on the optimizer")
-    p.add_argument("--epochs", type=int, default=50, help="default: 50")
+    p.add_argument("--epochs", type=int, help="default: 50; 200 for a gan or wgan")
     p.add_argument("--batch-size", type=int, metavar="N", help="default: 32, more for large tables")
-    p.add_argument("--hidden", default="64,64", metavar="SIZES", help="units of the hidden layers of an mlp (default: 64,64)")
+    p.add_argument("--hidden", metavar="SIZES", help="units of the hidden layers (default: 64,64; 128 for a vae)")
     p.add_argument("--activation", default="relu", help="of the hidden layers (default: relu)")
     p.add_argument("--out", type=Path, default=Path("train-out"), metavar="DIR", help="where to write (default: train-out)")
     p.add_argument("--encode", action="store_true", help="turn columns of text into columns of zeros and ones")
@@ -62,6 +67,8 @@ def add(commands: Any) -> None:
     p.add_argument("--seed", type=int, default=0, help="default: 0")
     p.add_argument("--resume", action="store_true", help="go on where an interrupted training in DIR stopped")
     p.add_argument("--json", action="store_true", help="print what came of it as JSON")
+    for module in dict.fromkeys(TASKS.values()):
+        import_module(module).options(p)
     p.set_defaults(run=run)
 
 
@@ -86,6 +93,15 @@ class Job:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked."""
+    args.data = args.table or args.named
+    if args.table and args.named:
+        raise CommandError(f"the data are named twice: {args.table} and --data {args.named}")
+    if args.task in TASKS:
+        return import_module(TASKS[args.task]).run(args)
+    if not args.data or not args.target:
+        raise CommandError(f"name the {'table' if not args.data else 'column to predict, with --target'}")
+    args.data, args.hidden = Path(args.data), args.hidden or "64,64"
+    args.epochs = 50 if args.epochs is None else args.epochs
     need("study,train", *_NEEDED)
     _check(args)
     scratch = args.out / ".data"
@@ -118,15 +134,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _hidden(args: argparse.Namespace) -> list[int]:
-    if args.model != "mlp":
-        return []
-    try:
-        sizes = [int(n) for n in args.hidden.split(",") if n.strip()]
-    except ValueError:
-        sizes = [0]
-    if any(n < 1 for n in sizes):
-        raise CommandError(f"--hidden is a list of sizes such as 64,64, and is {args.hidden!r}")
-    return sizes
+    return sizes(args.hidden) if args.model == "mlp" else []
 
 
 def _prepared(args: argparse.Namespace, scratch: Path) -> Job:
@@ -138,7 +146,7 @@ def _prepared(args: argparse.Namespace, scratch: Path) -> Job:
     classes = predicts_classes(args.model, args.loss)
     w = Wanted(args.data, args.target, args.encode, args.impute is not None, tuple(args.drop), classes)
     s = survey(w)
-    _writable(args.out)
+    writable(args.out)
     train, test = fill(w, s, args.test_size, random.key(args.seed), scratch)
     mean, size = moments(train.x)
     for part in (train, test):
@@ -150,16 +158,6 @@ def _prepared(args: argparse.Namespace, scratch: Path) -> Job:
         facts["target_mean"], facts["target_size"] = (float(a[0]) for a in moments(train.y[:, None]))
     rate = RATES[args.optimizer] if args.learning_rate is None else args.learning_rate
     return Job(s, train, test, facts, objective(loss, outputs), rate)
-
-
-def _writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as e:
-        raise CommandError(f"cannot write to {folder}: {e.strerror}. Name another folder with --out") from None
 
 
 def _trained(args: argparse.Namespace, job: Job) -> int:
@@ -230,18 +228,9 @@ def _written(args: argparse.Namespace, job: Job, p: Predictor, fit: Fit) -> None
         "history": {k: c.tolist() for k, c in columns.items()},
         "convergence": {label: value for label, value, _ in converged}, "page": str(path),
     }  # fmt: skip
-    text = json.dumps(_finite(data), indent=1, ensure_ascii=False)
+    text = json.dumps(finite(data), indent=1, ensure_ascii=False)
     write(args.out / "metrics.json", text.encode())
     print(text if args.json else _told(name, fit, scores, path))
-
-
-def _finite(x: Any) -> Any:
-    """Data that JSON can hold: what is no finite number is null."""
-    if isinstance(x, dict):
-        return {k: _finite(v) for k, v in x.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(x, list):
-        return [_finite(v) for v in x]  # pyright: ignore[reportUnknownVariableType]
-    return None if isinstance(x, float) and not abs(x) < float("inf") else x
 
 
 def _told(name: str, fit: Fit, scores: dict[str, dict[str, float]], path: Path) -> str:

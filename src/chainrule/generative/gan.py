@@ -19,7 +19,7 @@ from chainrule import errors, nn, optim, random
 from chainrule.calculus import value_and_grad
 from chainrule.compilation import jit
 from chainrule.flow import scan
-from chainrule.generative.batches import checked, run_epochs, whole
+from chainrule.generative.batches import checked, run_epochs, saved, whole
 
 LOSSES = ("non_saturating", "saturating")
 
@@ -89,6 +89,9 @@ class GAN:
         self.discriminator = nn.MLP([features, *hidden, 1], activation, key=b)
         self.history: list[Losses] = []
 
+    def __repr__(self) -> str:
+        return f"GAN(features={self.features}, latent={self.latent}, {self.loss}, {self.generator!r}, {self.discriminator!r})"
+
     @errors.boundary
     def fit(
         self,
@@ -101,6 +104,9 @@ class GAN:
         discriminator_steps: int = 1,
         optimizer: optim.Rule | None = None,
         after_epoch: Callable[[GAN], object] | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
     ) -> GAN:
         """Play the game; each epoch is one compiled loop.
 
@@ -112,7 +118,11 @@ class GAN:
             learning_rate: of Adam with beta1 = 0.5 (Radford, Metz and Chintala 2016), a number or a schedule.
             discriminator_steps: steps of the discriminator to one of the generator (k in algorithm 1).
             optimizer: a rule for both players in the place of Adam.
-            after_epoch: called with the model after each epoch: to show progress, to draw, to save.
+            after_epoch: called with the model after each epoch: to show progress, to draw.
+            checkpoint: folder of checkpoints (`cr.fit`'s format: complete or not there at all).
+            checkpoint_every: epochs between two of them.
+            resume: go on from the newest checkpoint there; the model, its history and all that follows are bit for bit those of
+                the training that was not interrupted.
 
         Returns:
             The model itself, trained; calling again goes on from there (with new optimisers).
@@ -143,10 +153,12 @@ class GAN:
             return scan(step, state, (rows, keys))
 
         start = (self.generator, rule.init(self.generator)), (self.discriminator, rule.init(self.discriminator))
-        for state, losses in run_epochs(jit(epoch), start, data, epochs, batch_size, key, group=k):
-            (self.generator, _), (self.discriminator, _) = state
-            self.history.append(Losses(*[float(np.mean(y)) for y in losses]))
-            if after_epoch is not None:
+        options = {"model": repr(self), "batch_size": batch_size, "discriminator_steps": k}
+        where = saved(checkpoint, checkpoint_every, resume, data, key, **options)
+        for e in run_epochs(jit(epoch), start, data, epochs, batch_size, key, where, group=k):
+            (self.generator, _), (self.discriminator, _) = e.state
+            self.history.append(Losses(*e.losses))
+            if after_epoch is not None and not e.read:
                 after_epoch(self)
         return self
 

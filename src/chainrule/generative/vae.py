@@ -21,7 +21,7 @@ from chainrule.calculus import value_and_grad
 from chainrule.compilation import jit
 from chainrule.distributions.continuous import Normal
 from chainrule.flow import scan, stop_gradient
-from chainrule.generative.batches import checked, run_epochs, whole
+from chainrule.generative.batches import checked, run_epochs, saved, whole
 from chainrule.nn.module import STATIC, Module, replaced
 from chainrule.special import logsumexp
 
@@ -182,6 +182,9 @@ class VAE:
         gradient: str = "pathwise",
         optimizer: optim.Rule | None = None,
         after_epoch: Callable[[VAE], object] | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
     ) -> VAE:
         r"""Raise the bound on the data; each epoch is one compiled loop.
 
@@ -196,7 +199,11 @@ class VAE:
             kl: "analytic", the closed form, or "sampled".
             gradient: "pathwise", through z (the reparameterisation), or "score", through ln q.
             optimizer: a rule in the place of Adam.
-            after_epoch: called with the model after each epoch: to show progress, to draw, to save.
+            after_epoch: called with the model after each epoch: to show progress, to draw.
+            checkpoint: folder of checkpoints (`cr.fit`'s format: complete or not there at all).
+            checkpoint_every: epochs between two of them.
+            resume: go on from the newest checkpoint there; the model, its history and all that follows are bit for bit those of
+                the training that was not interrupted.
 
         Returns:
             The model itself, trained; calling again goes on from there (with a new optimiser).
@@ -227,10 +234,19 @@ class VAE:
             return scan(step, state, (rows, keys))
 
         state = (self.net, rule.init(self.net))
-        for (net, _), bounds in run_epochs(jit(epoch), state, data, epochs, batch_size, key):
-            self.net = net
-            self.history.append(float(np.mean(bounds)))
-            if after_epoch is not None:
+        options = {
+            "model": repr(self),
+            "batch_size": batch_size,
+            "beta": beta,
+            "samples": samples,
+            "kl": kl,
+            "gradient": gradient,
+        }
+        where = saved(checkpoint, checkpoint_every, resume, data, key, **options)
+        for e in run_epochs(jit(epoch), state, data, epochs, batch_size, key, where):
+            self.net = e.state[0]
+            self.history.append(e.losses[0])
+            if after_epoch is not None and not e.read:
                 after_epoch(self)
         return self
 

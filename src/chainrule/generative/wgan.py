@@ -33,7 +33,7 @@ from chainrule.build.tree import map_tree
 from chainrule.calculus import grad, value_and_grad
 from chainrule.compilation import jit
 from chainrule.flow import scan, stop_gradient
-from chainrule.generative.batches import checked, run_epochs, whole
+from chainrule.generative.batches import checked, run_epochs, saved, whole
 from chainrule.nn.module import STATIC, Module, replaced
 
 CONSTRAINTS = ("one_sided", "penalty", "clip", "spectral")
@@ -206,6 +206,10 @@ class WGAN:
         self.critic = make_critic(features, hidden, _known(constraint, CONSTRAINTS), activation, b)
         self.history: list[Losses] = []
 
+    def __repr__(self) -> str:
+        how = f"{self.critic.constraint}, penalty={self.penalty:g}, clip={self.clip:g}"
+        return f"WGAN(features={self.features}, latent={self.latent}, {how}, {self.generator!r}, {self.critic.net!r})"
+
     @errors.boundary
     def fit(
         self,
@@ -218,6 +222,9 @@ class WGAN:
         critic_steps: int = 5,
         optimizer: optim.Rule | None = None,
         after_epoch: Callable[[WGAN], object] | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
     ) -> WGAN:
         """Train critic and generator in turn; each epoch is one compiled loop.
 
@@ -229,7 +236,11 @@ class WGAN:
             learning_rate: of Adam with beta1 = 0 and beta2 = 0.9, or of RMSProp under "clip", as in the papers.
             critic_steps: steps of the critic to one of the generator.
             optimizer: a rule for both networks in the place of these.
-            after_epoch: called with the model after each epoch: to show progress, to draw, to save.
+            after_epoch: called with the model after each epoch: to show progress, to draw.
+            checkpoint: folder of checkpoints (`cr.fit`'s format: complete or not there at all).
+            checkpoint_every: epochs between two of them.
+            resume: go on from the newest checkpoint there; the model, its history and all that follows are bit for bit those of
+                the training that was not interrupted.
 
         Returns:
             The model itself, trained; calling again goes on from there (with new optimisers).
@@ -261,10 +272,12 @@ class WGAN:
             return scan(step, state, (rows, keys))
 
         start = (self.generator, rule.init(self.generator)), (self.critic, rule.init(self.critic))
-        for state, losses in run_epochs(jit(epoch), start, data, epochs, batch_size, key, group=k):
-            (self.generator, _), (self.critic, _) = state
-            self.history.append(Losses(*[float(np.mean(y)) for y in losses]))
-            if after_epoch is not None:
+        options = {"model": repr(self), "batch_size": batch_size, "critic_steps": k}
+        where = saved(checkpoint, checkpoint_every, resume, data, key, **options)
+        for e in run_epochs(jit(epoch), start, data, epochs, batch_size, key, where, group=k):
+            (self.generator, _), (self.critic, _) = e.state
+            self.history.append(Losses(*e.losses))
+            if after_epoch is not None and not e.read:
                 after_epoch(self)
         return self
 
