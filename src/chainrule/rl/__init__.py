@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from chainrule.rl.advantage import generalised_advantages
+from chainrule.rl.agent import Agent, History
 from chainrule.rl.environment import Box, Discrete, Environment, cart_pole, frozen_lake, frozen_lake_table
+from chainrule.rl.policy_gradient import policy_gradient_estimate, policy_gradient_exact, policy_objective
+from chainrule.rl.ppo import ppo
 from chainrule.rl.table import Table, table
 from chainrule.rl.tabular import (
     Solution,
@@ -17,7 +21,8 @@ from chainrule.rl.tabular import (
 )
 
 __all__ = [
-    "Box", "Discrete", "Environment", "Solution", "Table", "backup", "bellman", "bellman_optimality", "cart_pole",
-    "frozen_lake", "frozen_lake_table", "greedy", "policy_evaluation", "policy_iteration", "policy_values", "table",
-    "value_iteration",
+    "Agent", "Box", "Discrete", "Environment", "History", "Solution", "Table", "backup", "bellman",
+    "bellman_optimality", "cart_pole", "frozen_lake", "frozen_lake_table", "generalised_advantages", "greedy",
+    "policy_evaluation", "policy_gradient_estimate", "policy_gradient_exact", "policy_iteration", "policy_objective",
+    "policy_values", "ppo", "table", "value_iteration",
 ]  # fmt: skip

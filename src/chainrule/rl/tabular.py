@@ -100,7 +100,7 @@ def _policy(policy: Any, t: Table) -> Array:
 
 
 def _solved(t: Table, policy: Array, discount: float) -> Array:
-    endless = _never_ends(t, policy) if discount == 1 else np.zeros(len(policy), bool)
+    endless = never_ends(t, policy) if discount == 1 else np.zeros(len(policy), bool)
     if endless.any():
         raise ValueError(
             f"with discount=1 this policy has no values: from state {np.flatnonzero(endless)[0]} it never comes to an end; "
@@ -109,7 +109,7 @@ def _solved(t: Table, policy: Array, discount: float) -> Array:
     return np.asarray(policy_values(t, policy, discount))
 
 
-def _never_ends(t: Table, policy: Array) -> Any:
+def never_ends(t: Table, policy: Array) -> Any:
     """Which states cannot reach the end under the policy."""
     p = np.einsum("sa,sat->st", policy, t.transitions)
     ends = p.sum(1) < 1 - 1e-9
@@ -240,6 +240,6 @@ def policy_iteration(P: Any, *, discount: float = 0.99, max_improvements: int = 
 
 
 __all__ = [
-    "Solution", "backup", "bellman", "bellman_optimality", "greedy", "policy_evaluation", "policy_iteration", "policy_values",
-    "value_iteration",
+    "Solution", "backup", "bellman", "bellman_optimality", "greedy", "never_ends", "policy_evaluation", "policy_iteration",
+    "policy_values", "value_iteration",
 ]  # fmt: skip
