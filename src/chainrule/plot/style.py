@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -161,12 +161,17 @@ def _power(x: float, _: object = None) -> str:
     return f"{10**k}" if k in (0, 1) else "10" + str(k).translate(_SUPERSCRIPT)
 
 
+def _between(x: float, low: float, high: float) -> str:
+    """A mark between powers of ten, on axes that are too short for enough of them."""
+    return f"{x:g}" if high <= 50 * low and 1e-3 <= x < 1e4 else ""
+
+
 def logarithmic(axis: Any, ticks: int = 6) -> None:
     """Mark a logarithmic axis at powers of ten."""
     axis.set_major_locator(LogLocator(10, numticks=ticks))
     axis.set_major_formatter(FuncFormatter(_power))
     axis.set_minor_locator(LogLocator(10, subs=(2.0, 5.0), numticks=6))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_formatter(FuncFormatter(lambda x, _: _between(x, *axis.get_view_interval())))
 
 
 def label(ax: Axes, title: str, x: str, y: str) -> None:

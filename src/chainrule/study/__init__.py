@@ -14,8 +14,10 @@ from chainrule.study.register import statements
 
 # The chapters there are, and the module of each; a module is imported when its chapter is asked for.
 CHAPTERS = {
+    "0": "chainrule.study.introduction",
     "9.1": "chainrule.study.gradient_descent",
     "9.2": "chainrule.study.backpropagation",
+    "9.3": "chainrule.study.losses",
 }
 TITLES = {
     "0": "Introduction: slopes, areas and averages",
