@@ -166,8 +166,8 @@ def test_arrays_on_disk(tmp_path, data, monkeypatch):
     assert sorted(order) == list(range(50))
     assert list(order) != sorted(order)
     pieces = list(source.pieces(order, 4, 1, 0, lambda left: left))
-    assert max(p.data[0].nbytes for p in pieces) <= 512
-    rows = [p.data[0][g] for p in pieces for g in (p.groups if p.groups is not None else p.odd)]
+    assert max(p.local()[0][0].nbytes for p in pieces) <= 512
+    rows = [data[0][g] for p in pieces for data, runs in [p.local()] for g in runs]
     np.testing.assert_array_equal(np.concatenate([r.reshape(-1, 3) for r in rows]), x[order])
     fit = cr.fit(linear(), cr.losses.mse, (stored, data[1]), cr.optim.sgd(0.1), epochs=3, batch_size=4, key=KEY, shuffle=False)
     memory = cr.fit(linear(), cr.losses.mse, (x, data[1]), cr.optim.sgd(0.1), epochs=3, batch_size=4, key=KEY, shuffle=False)

@@ -1,7 +1,7 @@
 """Where batches come from: arrays in memory, arrays on disk, and batches that somebody else makes.
 
-A source hands out pieces: rows in memory, and which of them belong to which step.  What a step computes does not depend on how an
-epoch was cut into pieces.
+A source hands out pieces: which rows belong to which step, and where they can be had.  What a step computes does not depend on
+how an epoch was cut into pieces.
 """
 
 from __future__ import annotations
@@ -22,16 +22,24 @@ _MANY = 1 << 30  # steps left where nobody knows how many
 WINDOW = 1 << 26  # bytes of rows on disk that are shuffled among each other, and held in memory at once
 
 
+class Rows(Protocol):
+    """Where rows can be had by their numbers."""
+
+    def local(self, rows: Array, /) -> tuple[Parts, Array]:
+        """Data in memory, and where in it these rows are."""
+        ...
+
+
 class Piece(NamedTuple):
-    """Rows in memory and the steps made of them.
+    """Some steps of an epoch: which rows belong to which of them.
 
     Attributes:
-        data: the arrays.
+        source: where the rows are.
         groups: int64[steps, micro-batches, batch size], the rows of steps of full size; None if this is a step of odd size.
         odd: the rows of one step of odd size, int64[count, size] for each size of micro-batch.
     """
 
-    data: Parts
+    source: Rows
     groups: Any = None
     odd: tuple[Any, ...] = ()
 
@@ -43,7 +51,23 @@ class Piece(NamedTuple):
     @property
     def examples(self) -> int:
         """Examples in each step."""
-        return sum([r.size for r in self.odd]) if self.groups is None else int(np.prod(self.groups.shape[1:]))
+        return sum([r[0].size for r in self.runs])
+
+    @property
+    def runs(self) -> list[Array]:
+        """The rows as int64[steps, count, size] for each size of micro-batch."""
+        return [r[None] for r in self.odd] if self.groups is None else [self.groups]
+
+    def only(self, k: int) -> Piece:
+        """Step number k of it."""
+        return self if self.groups is None else Piece(self.source, self.groups[k : k + 1])
+
+    def local(self) -> tuple[Parts, list[Array]]:
+        """Data in memory, and its runs as rows of these data."""
+        runs = self.runs
+        data, rows = self.source.local(np.concatenate([r.ravel() for r in runs]))
+        parts = np.split(rows, np.cumsum([r.size for r in runs])[:-1])
+        return data, [part.reshape(r.shape) for part, r in zip(parts, runs, strict=True)]
 
 
 class Ask(Protocol):
@@ -175,23 +199,18 @@ class Arrays:
         most = max(1, WINDOW // (self.width * group)) if self.disk else full
         while s < full:
             steps = min(ask(full - s), most, full - s)
-            yield self._piece(order[s * group : (s + steps) * group], (steps, count, size))
+            yield Piece(self, order[s * group : (s + steps) * group].reshape(steps, count, size))
             s += steps
         if self.n % group and s == full:
             yield self._odd(order[full * group :], size)
 
-    def _piece(self, rows: Array, shape: tuple[int, ...]) -> Piece:
-        data, local = self._local(rows)
-        return Piece(data, local.reshape(shape))
-
     def _odd(self, rows: Array, size: int) -> Piece:
-        data, local = self._local(rows)
         whole = len(rows) // size * size
-        runs = (local[:whole].reshape(-1, size), local[whole:].reshape(1, -1))
-        return Piece(data, None, tuple([r for r in runs if r.size]))
+        runs = (rows[:whole].reshape(-1, size), rows[whole:].reshape(1, -1))
+        return Piece(self, None, tuple([r for r in runs if r.size]))
 
-    def _local(self, rows: Array) -> tuple[Parts, Array]:
-        """Data in memory, and where in it the rows are."""
+    def local(self, rows: Array) -> tuple[Parts, Array]:
+        """Data in memory, and where in it these rows are."""
         if not self.disk:
             return unflatten(self.spec, self.leaves), rows
         at = np.argsort(rows, kind="stable")
@@ -302,6 +321,16 @@ class Stream:
             yield _unequal(group)
 
 
+class Held(NamedTuple):
+    """Rows that are in memory already."""
+
+    data: Parts
+
+    def local(self, rows: Array) -> tuple[Parts, Array]:
+        """The data, and the rows as they are."""
+        return self.data, rows
+
+
 class _Once:
     """An iterator that has been looked into."""
 
@@ -332,16 +361,15 @@ def _joined(groups: Sequence[Sequence[Parts]]) -> Iterator[Piece]:
     if groups:
         flat = [b for group in groups for b in group]
         n = _size(flat[0])
-        yield Piece(_concatenated(flat), np.arange(len(flat) * n).reshape(len(groups), -1, n))
+        yield Piece(Held(_concatenated(flat)), np.arange(len(flat) * n).reshape(len(groups), -1, n))
 
 
 def _unequal(group: Sequence[Parts]) -> Piece:
     """One step of batches of different sizes."""
     sizes = [_size(b) for b in group]
     ends = np.cumsum(sizes)
-    return Piece(
-        _concatenated(group), None, tuple([np.arange(e - n, e).reshape(1, -1) for n, e in zip(sizes, ends, strict=True)])
-    )
+    runs = tuple([np.arange(e - n, e).reshape(1, -1) for n, e in zip(sizes, ends, strict=True)])
+    return Piece(Held(_concatenated(group)), None, runs)
 
 
 def _concatenated(batches: Sequence[Parts]) -> Parts:

@@ -63,6 +63,7 @@ def fit(
     keep: int = 2,
     progress: bool | None = None,
     engine: str | None = None,
+    devices: int | str | Sequence[int] | None = None,
     apply: Callable[..., Any] | None = None,
 ) -> Fit:
     r"""Train: $\theta_{k+1}$ is the step from $\theta_k$ along $\nabla \frac{1}{|B|} \sum_{i \in B} \ell_i(\theta_k)$.
@@ -96,7 +97,9 @@ def fit(
             False, checkpoints in the folder are deleted first.
         keep: How many checkpoints to keep.
         progress: A progress bar; by default where standard error is a terminal.
-        engine: See `cr.jit`.
+        engine: See `cr.jit`; "xla" spreads every batch over devices, and over the processes of `cr.distributed`.
+        devices: With "xla": how many devices, or their numbers in the order of ``jax.devices()``; by default all.
+            The result does not depend on it, but for rounding.
         apply: ``apply(model, x)``, for a model that cannot be called.
 
     Returns:
@@ -129,6 +132,7 @@ def fit(
         keep=_whole("keep", keep),
         progress=progress,
         engine=engine,
+        devices=devices,
     )
     training = Training(model, loss, data, optimizer, validation, apply, options)
     try:

@@ -21,11 +21,12 @@ from chainrule.train import saved
 from chainrule.train.callbacks import Best, Callback, EarlyStopping, Moment
 from chainrule.train.data import Arrays, Piece, Stream, is_stream
 from chainrule.train.history import Array, History, mean_by_size
+from chainrule.train.mesh import MeshSteps
 from chainrule.train.model import Anatomy, Forward, Objective, Tree
 from chainrule.train.pace import Pace
 from chainrule.train.progress import watcher
 from chainrule.train.report import Report
-from chainrule.train.steps import State, Steps, batch_of, copied
+from chainrule.train.steps import State, Steps, copied, finite
 
 _ORDER, _STEPS, _HELD_OUT, _JUDGED = range(4)
 """What random numbers are for: each has a key of its own."""
@@ -49,6 +50,7 @@ class Options:
     keep: int
     progress: bool | None
     engine: str | None
+    devices: int | str | Sequence[int] | None
 
 
 @dataclass
@@ -85,7 +87,7 @@ class Training:
             raise TypeError("fit: metrics compare targets with outputs, which needs data (x, y) and a model that can be called")
         self.anatomy = self._examined(anatomy, first)
         self.rule = optimizer
-        self.steps = Steps(self.objective, self.anatomy, optimizer, options.engine)
+        self.steps = self._compiled()
         params = self.anatomy.params
         self.state = State(params, self.anatomy.statistics, saved.as_arrays(optimizer.init(params)))
         names = [("val_" if self.held_out else "") + name for name in options.metrics]
@@ -102,6 +104,14 @@ class Training:
 
     def _key(self, what: int) -> Any:
         return random.fold_in(self.options.key, what)
+
+    def _compiled(self) -> Steps:
+        o = self.options
+        if o.engine == "xla":
+            return MeshSteps(self.objective, self.anatomy, self.rule, o.devices)
+        if o.devices is not None:
+            raise ValueError("fit: devices are those of engine='xla'")
+        return Steps(self.objective, self.anatomy, self.rule, o.engine)
 
     def _sources(self, data: Any, validation: Any, anatomy: Anatomy) -> None:
         held_out = None if validation is None or isinstance(validation, float) else Arrays.of(validation, anatomy.dtype)
@@ -217,13 +227,13 @@ class Training:
         """The steps of an epoch, or what is left of them; False if interrupted in between."""
         r, key = self.record, self._key(_STEPS)
         for piece in self._pieces():
-            before, start = copied(self.state), time.perf_counter()
+            before, start = self.steps.kept(self.state), time.perf_counter()
             try:
-                state, losses = self._taken(self.state, piece, key)
+                state, losses, good = self.steps.take(self.state, piece, key, r.step)
             except BaseException:
                 self.state = before
                 raise
-            if np.isnan(losses).any() or not finite(state.params):
+            if not good:
                 self._diverged(before, piece, key)
             self._note(state, losses, piece.examples)
             self.pace.took(piece.steps, time.perf_counter() - start)
@@ -234,12 +244,6 @@ class Training:
             if interrupted:
                 return False
         return True
-
-    def _taken(self, state: State, piece: Piece, key: Any) -> tuple[State, Array]:
-        if piece.groups is not None:
-            return self.steps.many(state, piece.data, piece.groups, key, self.record.step)
-        state, loss = self.steps.one(state, piece.data, list(piece.odd), key, self.record.step)
-        return state, np.reshape(loss, 1)
 
     def _note(self, state: State, losses: Array, examples: int) -> None:
         r, n = self.record, len(losses)
@@ -274,52 +278,52 @@ class Training:
     def judged(self, data: Arrays) -> float:
         """The mean loss of the model on data, nothing learned."""
         key, losses, sizes = self._key(_JUDGED), list[Array](), list[Array]()
-        for piece, rows in self._batches(data):
-            found = self.steps.losses(self.state.params, self.state.statistics, piece.data, rows, key)
-            losses.append(found)
-            sizes.append(np.full(len(found), rows.shape[1]))
+        for rows in self._batches(data):
+            losses.append(self.steps.judge(self.state, data, rows, key))
+            sizes.append(np.full(len(rows), rows.shape[1]))
         return mean_by_size(np.concatenate(losses), np.concatenate(sizes))
 
     def _measure(self) -> None:
         data, r = self.held_out or self.source, self.record
         assert isinstance(data, Arrays)
         outputs, targets = list[Any](), list[Any]()
-        for piece, rows in self._batches(data):
-            found = self.steps.outputs(self.state.params, self.state.statistics, piece.data, rows)
+        for rows in self._batches(data):
+            found = self.steps.predict(self.state, data, rows)
             outputs.append(np.reshape(found, (-1, *found.shape[2:])))
-            targets.append(batch_of(piece.data, rows.ravel())[1])
+            targets.append(data.rows(rows.ravel())[1])
         y_true, y_pred = np.concatenate(targets), np.concatenate(outputs)
         for name, f in self.options.metrics.items():
             r.columns[("val_" if self.held_out else "") + name].append(float(f(y_true, y_pred)))
 
-    def _batches(self, data: Arrays) -> Generator[tuple[Piece, Array], None, None]:
+    def _batches(self, data: Arrays) -> Generator[Array, None, None]:
+        """The rows of data in batches int64[count, size]."""
         for piece in data.pieces(np.arange(data.n), self.options.batch_size, 1, 0, lambda left: left):
-            for rows in piece.odd if piece.groups is None else [piece.groups[:, 0]]:
-                yield piece, rows
+            yield from piece.odd if piece.groups is None else [piece.groups[:, 0]]
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
     def _diverged(self, state: State, piece: Piece, key: Any) -> None:
         """Take the steps of a piece one by one up to the first that makes NaN, and raise; all before it is kept."""
-        r, runs = self.record, list[Any]()
+        r, step = self.record, piece
         for k in range(piece.steps):
-            runs = list(piece.odd) if piece.groups is None else [piece.groups[k]]
-            new, loss = self.steps.one(state, piece.data, runs, key, r.step)
-            if np.isnan(loss) or not finite(new.params):
+            step = piece.only(k)
+            new, loss, good = self.steps.take(self.steps.kept(state), step, key, r.step)
+            if not good:
                 break
-            self._note(new, np.reshape(loss, 1), piece.examples)
+            self._note(new, loss, piece.examples)
             state = new
         self.state = state
         r.stopped = "diverged"
         self._save()
-        raise self._told(state, piece.data, runs, key)
+        raise self._told(copied(state), step, key)
 
-    def _told(self, state: State, data: Any, runs: Any, key: Any) -> errors.DivergedError:
+    def _told(self, state: State, step: Piece, key: Any) -> errors.DivergedError:
         r = self.record
         seen, needed, where = f"Step {r.step} (epoch {r.epoch + 1}) makes NaN.", "", None
         try:
+            data, runs = step.local()
             with debug_nans():
-                new = self.steps.step(state, data, runs, key, r.step)[0]
+                new = self.steps.step(state, data, [rows[0] for rows in runs], key, r.step)[0]
             if not finite(new.params):
                 seen = f"Step {r.step} (epoch {r.epoch + 1}) makes infinite parameters."
         except errors.NonFiniteError as e:
@@ -367,11 +371,6 @@ def last(parts: Sequence[Array], n: int) -> Array:
         found.insert(0, part)
         count += len(part)
     return np.concatenate(found)[count - n :] if found else np.empty(0)
-
-
-def finite(tree: Tree) -> bool:
-    """Are all numbers of a tree finite?"""
-    return all(bool(np.isfinite(x).all()) for x in flatten(tree)[0])
 
 
 @contextmanager
