@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.analysis.theorems import Facts, Theorem, Vector
+from chainrule.analysis.theorems import Facts, Theorem, Vector, noisy_contraction
 
 STEPS = 5
 """Worst cases of so many steps are computed; their programs grow with the cube of the number."""
@@ -58,8 +58,11 @@ def worst_case(theorem: Theorem, method: str, f: Facts, steps: int = STEPS) -> t
     worst, exact = np.full(n + 1, np.inf), np.zeros(n + 1, bool)
     if theorem.start == theorem.measure == "gap":
         worst[0], exact[0] = f.gap, True
+    if theorem.measure == "gap" and "strongly convex" in theorem.needs and f.noise.size:
+        exact[:2] = True  # noise along the most curved direction, the error along the least curved one
+        return noisy_contraction(f), exact
     unit = _unit(theorem, f)
-    if not available() or not np.isfinite(unit) or unit <= 0:
+    if f.noise.size or not available() or not np.isfinite(unit) or unit <= 0:
         return worst, exact
     for k in range(1, min(n, steps) + 1):
         rates = tuple(float(f"{a * f.L:.12g}") for a in f.rates[:k])

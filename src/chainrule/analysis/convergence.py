@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import errors
 from chainrule.analysis.certificates import available, worst_case
-from chainrule.analysis.evidence import Evidence, Run
+from chainrule.analysis.evidence import Evidence, Run, Walks
 from chainrule.analysis.hypotheses import CHECKS, Hypothesis, momentum_of
 from chainrule.analysis.theorems import QUANTITIES, THEOREMS, Facts, Theorem, Vector
+from chainrule.analysis.walks import walked
 from chainrule.optim.explain import stability_limit
 from chainrule.optim.minimize import Minimum
 
@@ -32,6 +34,9 @@ class ConvergenceReport:
         quantity: what is measured, in words.
         others: further theorems whose hypotheses hold.
         diagnosis: why it diverged or stalled, with numbers; empty where all is well.
+        ending: how the run ended.
+        error: (k + 1,) standard error of `measured` as a mean over runs of SGD (NaN for one run, whose theorem is about the mean
+            of many); 0 for methods without chance.
     """
 
     method: str
@@ -44,6 +49,7 @@ class ConvergenceReport:
     others: tuple[Theorem, ...]
     diagnosis: str
     ending: str = field(repr=False, default="")
+    error: Vector = field(repr=False, default_factory=lambda: np.zeros(1))
 
     @property
     def applies(self) -> bool:
@@ -94,8 +100,9 @@ class ConvergenceReport:
         shown = sorted({0, n - 1, *(np.geomspace(1, max(n - 1, 1), rows - 1).astype(int).tolist())} & set(range(n)))
         head = ["step", f"measured {self.quantity}", "worst case", "bound"]
         of_bound = ["" if exact else " (bound)" for exact in self.exact]
+        plus = ["" if error == 0 else f" ± {error:.1g}" for error in np.broadcast_to(self.error, n)]
         body = [
-            [str(k), f"{self.measured[k]:.4g}", f"{self.certificate[k]:.4g}{of_bound[k]}", f"{self.bound[k]:.4g}"]
+            [str(k), f"{self.measured[k]:.4g}{plus[k]}", f"{self.certificate[k]:.4g}{of_bound[k]}", f"{self.bound[k]:.4g}"]
             for k in shown
         ]  # fmt: skip
         return _aligned([head, *body])
@@ -106,19 +113,29 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
 
 
-def convergence_report(result: Minimum, *, minimum: float | None = None, minimiser: Any = None) -> ConvergenceReport:
-    r"""Compare a run of `cr.minimize` with the theorems on its method.
+@errors.boundary
+def convergence_report(
+    result: Any, *, f: Any = None, learning_rate: Any = None, minimum: float | None = None, minimiser: Any = None
+) -> ConvergenceReport:
+    r"""Compare a run with the theorems on its method.
 
     A theorem is about all functions that satisfy its hypotheses.  Whether the run is one on such a function can be seen from its
     points, values and gradients: of the theorems whose hypotheses are borne out, the report shows the one that promises most.
 
     Args:
-        result: what `cr.minimize` returned.
+        result: what `cr.minimize` returned; or the points of a loop of one's own, x_0 to x_k along a new first axis, or a list
+            of several such runs.  Steps are taken for $x_{k+1} = x_k - \alpha_k g_k$; if g is not the gradient of f, it is
+            taken for a stochastic gradient, whose noise is measured.  The theorems are about means, so many runs say more.
+        f: the objective of a loop of one's own, over all the data.
+        learning_rate: its learning rate, a number or a schedule.
         minimum: the least value f*, if it is known; otherwise the run is continued until it is.
         minimiser: where it is attained, like x0.
 
     Returns:
         A `ConvergenceReport`: ``measured <= certificate <= bound``, as arrays, a table (``str``) and a picture (``.plot()``).
+
+    Raises:
+        TypeError: points without `f` and `learning_rate`.
 
     Example:
         >>> import numpy as np, chainrule as cr
@@ -129,29 +146,24 @@ def convergence_report(result: Minimum, *, minimum: float | None = None, minimis
 
     Source: Taylor, Hendrickx and Glineur 2017 (when points, values and gradients belong to a function of a class).
     """
-    x = None if minimiser is None else np.asarray(result.objective.vector(minimiser), result.objective.dtype)
-    evidence = Evidence(Run.of(result), minimum, x)
-    return report_of(evidence)
+    run = Run.of(result) if isinstance(result, Minimum) else walked(result, f, learning_rate)
+    x = None if minimiser is None else np.asarray(run.p.vector(minimiser), run.p.dtype)
+    return report_of(Evidence(run, minimum, x))
 
 
 def report_of(e: Evidence) -> ConvergenceReport:
     """The report of a run whose points are known."""
-    run, k = e.run, len(e.run.fun)
+    run = e.run
     known = THEOREMS.get(run.method, ())
     checked = {t.name: tuple(CHECKS[n](e) for n in t.needs) for t in known}
     holding = [t for t in known if all(checked[t.name])]
     theorem = _strongest(holding, e) if holding else _nearest(known, checked)
-    facts = facts_of(e, theorem)
-    diagnosis = _diagnosis(e) if not run.success else ""
-    if theorem is None:
-        return ConvergenceReport(
-            run.method, None, (), _gap(e), np.full(k, np.inf), facts, QUANTITIES["gap"], (), diagnosis, run.message
-        )
-    bound = theorem.bound(facts) if theorem in holding else np.full(k, np.inf)
-    others = tuple(t for t in holding if t is not theorem)
+    facts, (seen, error) = facts_of(e, theorem), measured(e, theorem)
+    bound = theorem.bound(facts) if theorem is not None and theorem in holding else np.full(len(seen), np.inf)
     return ConvergenceReport(
-        run.method, theorem, checked[theorem.name], measured(e, theorem), bound, facts, QUANTITIES[theorem.measure], others,
-        diagnosis, run.message,
+        run.method, theorem, () if theorem is None else checked[theorem.name], seen, bound, facts,
+        QUANTITIES["gap" if theorem is None else theorem.measure], tuple(t for t in holding if t is not theorem),
+        "" if run.success else _diagnosis(e), run.message, error,
     )  # fmt: skip
 
 
@@ -185,21 +197,40 @@ def facts_of(e: Evidence, theorem: Theorem | None) -> Facts:
     elif "convex" in needs or "strongly convex" in needs:
         known, fitted = e.convex
         smooth, mu = (fitted, known.value) if np.isfinite(known.value) else (smooth, 0.0)
+    w = e.run.walks
     gap = float(e.run.fun[0] - e.best.value)
     distance = float(np.linalg.norm(e.run.x[0] - e.best.x))
-    return Facts(smooth, mu, np.asarray(e.run.rates, float), gap, distance, momentum_of(e))
+    noise = np.zeros(0) if w is None else w.variance
+    return Facts(smooth, mu, np.asarray(e.run.rates, float), gap, distance, momentum_of(e), noise)
 
 
-def measured(e: Evidence, theorem: Theorem) -> Vector:
-    """(k + 1,) what the theorem is about."""
-    if theorem.measure == "gradient":
-        return np.minimum.accumulate(e.run.gradient**2)
-    gap = _gap(e)
-    return np.minimum.accumulate(gap) if theorem.measure == "best gap" else gap
+def measured(e: Evidence, theorem: Theorem | None) -> tuple[Vector, Vector]:
+    """(k + 1,) what the theorem is about, and its standard error as a mean over runs."""
+    w = e.run.walks
+    if w is not None:
+        found = _averaged(e, theorem, w)
+        error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else np.full(found.shape[1], np.nan)
+        mean = np.maximum(np.mean(found, axis=0), 0.0)
+        return mean, np.where(error <= 1e-14 * mean, 0.0, error)
+    if theorem is not None and theorem.measure == "gradient":
+        found = np.minimum.accumulate(e.run.gradient**2)
+    else:
+        gap = np.maximum(e.gaps, 0.0) if np.isfinite(e.best.value) else e.run.fun - np.nanmin(e.run.fun)
+        found = np.minimum.accumulate(gap) if theorem is not None and theorem.measure == "best gap" else gap
+    return found, np.zeros_like(found)
 
 
-def _gap(e: Evidence) -> Vector:
-    return np.maximum(e.gaps, 0.0) if np.isfinite(e.best.value) else e.run.fun - np.nanmin(e.run.fun)
+def _averaged(e: Evidence, theorem: Theorem | None, w: Walks) -> Vector:
+    """(runs, k + 1) what the theorem is about: f - f*, or means over the points so far."""
+    gaps = w.values - e.best.value
+    if theorem is None or theorem.measure not in ("mean gap", "mean gradient"):
+        return gaps
+    a, smooth = e.run.rates, facts_of(e, theorem).L
+    of_gaps = theorem.measure == "mean gap"
+    weights = a * (1 - a * smooth * (1.0 if of_gaps else 0.5))
+    values = gaps if of_gaps else w.squares
+    total = np.cumsum(weights * values[:, :-1], axis=1) / np.cumsum(weights)
+    return np.concatenate([values[:, :1], total], axis=1)
 
 
 def _diagnosis(e: Evidence) -> str:

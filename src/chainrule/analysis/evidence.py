@@ -35,6 +35,28 @@ PLACES = 6
 
 
 @dataclass(frozen=True)
+class Walks:
+    """What runs with drawn gradients add up to.
+
+    Attributes:
+        values: (runs, k + 1) f(x_k).
+        squares: (runs, k + 1) squared norms of the gradient of f.
+        variance: (k,) mean of the squared distance of the gradient that was used from that of f.
+        drift: (n,) mean of this distance over all steps of all runs.
+    """
+
+    values: Vector
+    squares: Vector
+    variance: Vector
+    drift: Vector
+
+    @property
+    def steps(self) -> int:
+        """Of all runs together."""
+        return len(self.values) * len(self.variance)
+
+
+@dataclass(frozen=True)
 class Run:
     """A run of a method.
 
@@ -49,6 +71,7 @@ class Run:
         regularizer: the penalty R of f + R, or None.
         success: did it converge?
         message: why it stopped.
+        walks: of runs with drawn gradients; then x, fun and gradient are those of points of all runs.
     """
 
     p: Flat
@@ -61,6 +84,7 @@ class Run:
     regularizer: Any = None
     success: bool = True
     message: str = ""
+    walks: Walks | None = None
 
     @classmethod
     def of(cls, result: Minimum) -> Run:

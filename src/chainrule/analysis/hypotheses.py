@@ -118,6 +118,17 @@ def momentum_of(e: Evidence) -> float:
     return e.run.momentum or 0.0
 
 
+def _mean_zero(e: Evidence) -> Hypothesis:
+    """Is the mean of all noise no larger than chance makes it?"""
+    w = e.run.walks
+    if w is None:
+        return Hypothesis("noise of mean zero", False, False, "the gradients of the steps are not known")
+    size, expected = float(np.sum(w.drift**2)), float(np.mean(w.variance)) / w.steps
+    ok = size <= 10 * expected  # by chance less than once in 500 runs, if all noise is in one direction
+    why = f"‖mean noise‖² = {size:.3g} over {w.steps} steps, {expected:.3g} expected by chance"
+    return Hypothesis("noise of mean zero", ok, False, why)
+
+
 def _never_grow(e: Evidence) -> Hypothesis:
     ok = bool(np.all(np.diff(e.run.rates) <= 1e-12 * np.max(e.run.rates, initial=0.0)))
     return Hypothesis("rates never grow", ok, ok, "by the history")
@@ -143,6 +154,8 @@ CHECKS: dict[str, Check] = {
     "quadratic": _quadratic,
     "convex penalty": _convex_penalty,
     "rate below 2/L": _limited("rate below 2/L", 2.0, "<"),
+    "rate below 1/L": _limited("rate below 1/L", 1.0, "<"),
+    "noise of mean zero": _mean_zero,
     "rate up to 1/L": _limited("rate up to 1/L", 1.0, "≤"),
     "rate below 2(1 - β)/L": _limited("rate below 2(1 - β)/L", 2.0, "<", lambda e: 1 - momentum_of(e)),
     "rate below 2(1 + β)/L": _limited("rate below 2(1 + β)/L", 2.0, "<", lambda e: 1 + momentum_of(e)),

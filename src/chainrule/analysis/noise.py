@@ -244,8 +244,8 @@ def noise_floor(
     .. math:: H M + M H = \alpha \left( H M H + c \, \Big( \frac1N \sum_i (H_i M H_i + g_i g_i^{\mathsf T}) - H M H \Big) \right)
 
     and the floor is $\frac12 \operatorname{tr}(H M)$.  This is exact if the losses of the examples are quadratic.  Otherwise it
-    is the floor to first order in $\alpha$, $\frac12 \sum_j \alpha C_{jj} / (2 - \alpha \lambda_j)$ in the eigenvectors of H, with the
-    covariance C of the batch's gradient.
+    is the floor to first order in $\alpha$, $\frac12 \sum_j \alpha C_{jj} / (2 - \alpha \lambda_j)$ in the eigenvectors of H,
+    with the covariance C of the batch's gradient.
 
     Batches are drawn afresh for each step.  Passing through the data in epochs, as `cr.fit` does, leaves less.
 

@@ -8,19 +8,21 @@ functions that satisfy the hypotheses, where a closed form is known; so the meas
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[Any]
-Measure = Literal["gap", "best gap", "gradient"]
+Measure = Literal["gap", "best gap", "gradient", "mean gap", "mean gradient"]
 
 QUANTITIES: dict[Measure, str] = {
     "gap": "f(x_k) - f*",
     "best gap": "min_j f(x_j) - f*",
     "gradient": "min_j ‖∇f(x_j)‖²",
+    "mean gap": "mean_j f(x_j) - f*",
+    "mean gradient": "mean_j ‖∇f(x_j)‖²",
 }
 """What a theorem speaks of, in words."""
 
@@ -36,6 +38,7 @@ class Facts:
         gap: f(x_0) - f*.
         distance: distance of x_0 from the minimiser.
         momentum: of the methods that have a constant one.
+        noise: (k,) variances of the gradients of the steps, where they are drawn.
     """
 
     L: float
@@ -44,6 +47,7 @@ class Facts:
     gap: float
     distance: float
     momentum: float = 0.0
+    noise: Vector = field(default_factory=lambda: np.zeros(0))
 
 
 Curve = Callable[[Facts], Vector]
@@ -250,11 +254,82 @@ HEAVY_QUADRATIC = Theorem(
     ("quadratic", "convex", "minimiser", "rate below 2(1 + β)/L"), polynomial, polynomial, "Polyak 1964",
 )  # fmt: skip
 
+# --- stochastic gradients ---------------------------------------------------------------------------------------------------
+
+
+def driven(factors: Vector, kicks: Vector, start: float) -> Vector:
+    """e_0 = start, e_{k+1} = factor_k e_k + kick_k."""
+    e = np.empty(len(factors) + 1)
+    e[0] = start
+    for k, (a, b) in enumerate(zip(factors, kicks, strict=True)):
+        e[k + 1] = a * e[k] + b
+    return e
+
+
+def kicked(f: Facts) -> Vector:
+    r"""$\alpha^2 L \sigma^2 / 2$: what noise of variance $\sigma^2$ adds to f."""
+    return 0.5 * f.L * f.rates**2 * f.noise
+
+
+def noisy_linear(f: Facts) -> Vector:
+    r"""$e_{k+1} = (1 - \alpha_k \mu (2 - \alpha_k L)) e_k + \alpha_k^2 L \sigma_k^2 / 2$."""
+    return driven(1 - 2 * f.mu * descent(f), kicked(f), f.gap)
+
+
+def noisy_contraction(f: Facts) -> Vector:
+    r"""The same with $\max(|1 - \alpha_k L|, |1 - \alpha_k \mu|)^2$; attained in the first step."""
+    return driven(np.maximum(np.abs(1 - f.rates * f.L), np.abs(1 - f.rates * f.mu)) ** 2, kicked(f), f.gap)
+
+
+def noisy_sublinear(f: Facts) -> Vector:
+    r"""$(R^2 + \sum \alpha^2 \sigma^2) / (2 \sum \alpha (1 - \alpha L))$."""
+    with np.errstate(divide="ignore"):
+        found = (f.distance**2 + sums(f.rates**2 * f.noise)) / (2 * sums(f.rates * (1 - f.rates * f.L)))
+    found[0] = 0.5 * f.L * f.distance**2
+    return found
+
+
+def noisy_stationary(f: Facts) -> Vector:
+    r"""$(f_0 - f^* + \tfrac{L}{2} \sum \alpha^2 \sigma^2) / \sum \alpha (1 - \alpha L / 2)$."""
+    with np.errstate(divide="ignore"):
+        found = (f.gap + sums(kicked(f))) / sums(descent(f))
+    found[0] = 2 * f.L * f.gap
+    return found
+
+
+SGD_CONSTANT = Theorem(
+    "SGD, strongly convex, constant step", "E f(x_k) - f* ≤ (1 - α μ (2 - α L))^k (f(x_0) - f*) + α L σ² / (2 μ (2 - α L))",
+    "gap", "gap", ("smooth", "strongly convex", "rate below 2/L", "constant rate", "noise of mean zero"), noisy_linear, unknown,
+    "Bottou, Curtis and Nocedal 2018, theorem 4.6",
+)  # fmt: skip
+SGD_DECAYING = Theorem(
+    "SGD, strongly convex, decaying step", "E e_{k+1} ≤ (1 - α_k μ (2 - α_k L)) E e_k + α_k² L σ² / 2, e_k = f(x_k) - f*",
+    "gap", "gap", ("smooth", "strongly convex", "rate below 2/L", "rates never grow", "noise of mean zero"),
+    noisy_linear, unknown,
+    "Bottou, Curtis and Nocedal 2018, theorem 4.7",
+)  # fmt: skip
+SGD_POLYAK = Theorem(
+    "SGD, Polyak-Lojasiewicz", "E e_{k+1} ≤ (1 - α_k μ (2 - α_k L)) E e_k + α_k² L σ² / 2, e_k = f(x_k) - f*",
+    "gap", "gap", ("smooth", "Polyak-Lojasiewicz", "rate below 2/L", "noise of mean zero"), noisy_linear, unknown,
+    "Karimi, Nutini and Schmidt 2016, theorem 4",
+)  # fmt: skip
+SGD_CONVEX = Theorem(
+    "SGD, convex", "E mean_j f(x_j) - f* ≤ (‖x_0 - x*‖² + Σ α² σ²) / (2 Σ α (1 - α L)), weighted by α (1 - α L)",
+    "mean gap", "distance", ("smooth", "convex", "minimiser", "rate below 1/L", "noise of mean zero"), noisy_sublinear, unknown,
+    "Nemirovski, Juditsky, Lan and Shapiro 2009, section 2.1, with ‖∇f‖² ≤ 2 L (f - f*)",
+)  # fmt: skip
+SGD_SMOOTH = Theorem(
+    "SGD, smooth", "E mean_j ‖∇f(x_j)‖² ≤ (f(x_0) - f* + L Σ α² σ² / 2) / Σ α (1 - α L/2), weighted by α (1 - α L/2)",
+    "mean gradient", "gap", ("smooth", "bounded below", "rate below 2/L", "noise of mean zero"), noisy_stationary, unknown,
+    "Ghadimi and Lan 2013, theorem 2.1",
+)  # fmt: skip
+
 THEOREMS: dict[str, tuple[Theorem, ...]] = {
     "gradient_descent": (STRONGLY_CONVEX, CONVEX, POLYAK, SMOOTH),
     "proximal_gradient": (PROXIMAL_STRONG, PROXIMAL),
     "fista": (FISTA,),
     "nesterov": (ACCELERATED,),
     "momentum": (HEAVY_QUADRATIC, HEAVY_BALL),
+    "sgd": (SGD_CONSTANT, SGD_DECAYING, SGD_CONVEX, SGD_POLYAK, SGD_SMOOTH),
 }
 """What is known of each method, from the strongest hypotheses to the weakest."""
