@@ -18,7 +18,7 @@ _GREEK = re.findall(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
     "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega",
 )
-GREEK = {**{g: rf"\{g}" for g in _GREEK}, "eps": r"\epsilon", "epsilon": r"\epsilon", "lam": r"\lambda"}
+GREEK = {**{g: rf"\{g}" for g in _GREEK}, "eps": r"\epsilon", "epsilon": r"\epsilon", "lam": r"\lambda", "ell": r"\ell"}
 _BEFORE = {"bar": r"\bar", "d": r"\dot"}
 _AFTER = {"hat": r"\hat", "bar": r"\bar", "tilde": r"\tilde", "dot": r"\dot", "star": None, "prime": None}
 _ACCENTED = re.compile(rf"([A-Za-z]|{'|'.join(_GREEK)})(hat|bar|tilde)(\d*)")

@@ -28,7 +28,6 @@ def _cost(t: Term, seen: set[str], free: Sequence[Index]) -> float:
         elif isinstance(f.atom, Bracket):
             seen.add(f.atom.key)
             total += 0.3 + sum(_cost(u, seen, f.atom.inner.free) - 1 for u in f.atom.inner.terms) + 8 * (f.atom.rank > 2)
-            total += 2 * (f.atom.rank == 2 and any(not u.factors for u in f.atom.inner.terms))
             total += 1.5 * any(isinstance(g.atom, Delta) for u in f.atom.inner.terms for g in u.factors)
         elif f.atom.key not in seen:
             seen.add(f.atom.key)
@@ -155,28 +154,31 @@ def factored(x: Tensor) -> Tensor:
     return factored(y) if len(y.terms) < len(x.terms) else y
 
 
-def _taken_out(x: Tensor, a: int, shared: Sequence[Factor]) -> Tensor | None:
-    """The factors `shared` of term a taken out of every term that has them."""
+def _taken_out(x: Tensor, a: int, shared: Sequence[Factor], matrices: bool = False) -> Tensor | None:
+    """The factors `shared` of term a taken out of every term that has them (and is a matrix without them, if `matrices`)."""
+    letters = list(dict.fromkeys([*[i for f in shared for i in f.at], *x.free]))
     inside: list[Term] = []
     outside: list[Term] = []
     place = 0
     for t in x.terms:
         rest = without(shared, t, x.free)
-        if rest is None:
+        if rest is None or (matrices and not any(len(set(f.at)) == 2 and set(f.at) <= set(letters) for f in rest.factors)):
             outside.append(t)
             continue
         if not inside:
             place = len(outside)
             outside.append(t)
         inside.append(rest)
-    if len(inside) < 2:
-        return None
-    letters = list(dict.fromkeys([*[i for f in shared for i in f.at], *x.free]))
+    if len(inside) < 2 or (
+        not x.rank and any(t.factors and all(isinstance(f.atom, tn.Basis) for f in t.factors) for t in inside)
+    ):
+        return None  # x_1 + x_2^2 is no product of x with a sum of unit vectors
     if x.rank <= 2 and sum(any(i in t.indices for t in inside) for i in letters) > 2:
         return None  # no matrix would stand in the brackets
     used = [i for i in letters if any(i in t.indices for t in inside)]
     if x.rank == 1 and len(used) == 2 and not all(any(set(f.at) == set(used) for f in t.factors) for t in inside):
-        return None  # outer products stay apart: (u v^T + w z^T) x is harder to read than u (v^T x) + w (z^T x)
+        # outer products stay apart: (u v^T + w z^T) x is harder to read than u (v^T x) + w (z^T x)
+        return None if matrices else _taken_out(x, a, shared, True)
     inner = factored(tn.tensor(tuple(letters), inside))
     if inner.zero:
         return tn.tensor(x.free, [*outside[:place], *outside[place + 1 :]])

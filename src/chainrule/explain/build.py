@@ -13,7 +13,7 @@ from chainrule.explain import functions as _functions
 from chainrule.explain import rows as _rows
 from chainrule.explain import tensor as tn
 from chainrule.explain.algebra import best, cost
-from chainrule.explain.naming import Definition, Named, named
+from chainrule.explain.naming import Definition, Named, named, renumber
 from chainrule.explain.problem import Problem
 from chainrule.explain.reading import DifferentStructureError, Reader
 from chainrule.explain.sizes import ONE, Monomial, NotSymbolicError, Sizes, samples
@@ -160,7 +160,9 @@ def _with_held(
         put(name)
     for name, _ in n.definitions:
         put(name)
-    return Named(list(out.items()), n.targets, n.value)
+    done = Named(list(out.items()), n.targets, n.value)
+    renumber(done, taken, {k for k, _ in held if not k.startswith("delta")})
+    return done
 
 
 def _holder(g: Graph, names: Sequence[str], held: dict[str, Tensor]) -> Callable[[Var, Tensor], Tensor]:
@@ -189,7 +191,7 @@ def _user_names(p: Problem, graphs: Sequence[Graph], at: Sequence[Sizes]) -> lis
     if p.formula is not None:
         return []
     inputs = [tn.leaf_tensor(tn.Leaf(n, p.symbolic(k))) for k, n in enumerate(p.names)]
-    reader = Reader(graphs, at, inputs)
+    reader = Reader([rewrite(g, _SHOWN) for g in graphs], at, inputs)
     found: dict[str, Tensor] = {}
     settle(reader.graph)
 

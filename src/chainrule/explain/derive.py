@@ -13,7 +13,7 @@ from chainrule.emit.symbols import Term, symbol
 from chainrule.explain import nodes as nd
 from chainrule.explain.build import formulas
 from chainrule.explain.formula import Formula
-from chainrule.explain.matrix import lower, turned
+from chainrule.explain.matrix import lower, row, turned
 from chainrule.explain.naming import needed_by
 from chainrule.explain.nodes import Node
 from chainrule.explain.problem import Problem, from_formula, from_function
@@ -61,7 +61,7 @@ class Derivation:
         if self.layout == "numerator" and self.scalar and self.order == 1:
             if x.rank == 2:
                 return turned(x)
-            return nd.Turn(x.sizes, x) if x.rank == 1 else x
+            return row(x) if x.rank == 1 else x
         return x
 
     # --- names -----------------------------------------------------------------------------------------------------------
@@ -356,7 +356,8 @@ def problem_of(
     if isinstance(f, str):
         if args:
             raise TypeError("a formula takes shapes={...}, not example arguments")
-        return from_formula(read(f, shapes), wrt, shapes)
+        named = [w for w in ([wrt] if isinstance(wrt, str | int) else wrt) if isinstance(w, str)]
+        return from_formula(read(f, {**dict.fromkeys(named, ""), **(shapes or {})}), wrt, shapes)
     if not callable(f):
         raise TypeError(f"derive takes a function or a formula, not {type(f).__name__}")
     if not args and not shapes:

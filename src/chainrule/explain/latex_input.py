@@ -16,6 +16,7 @@ from chainrule.explain.latex_pieces import (
     ACCENTS,
     ALIASES,
     CLOSING,
+    ENDS,
     FONTS,
     FUNCTIONS,
     GREEK,
@@ -55,9 +56,11 @@ class _Reader(Tokens):
         """All of it; ``f =`` in front is left out."""
         if not self.tokens:
             raise FormulaError.at(self.text or " ", 0, 1, "The formula is empty.")
-        equals = [k for k, t in enumerate(self.tokens) if t.text == "="]
-        if equals and equals[0] <= 6 and not any(t.text == r"\sum" for t in self.tokens[: equals[0]]):
-            self.k = equals[0] + 1
+        depth = 0
+        for k, t in enumerate(self.tokens[:8]):
+            depth += (t.text == "{") - (t.text == "}")
+            if t.text == "=" and not depth:
+                self.k = k + 1
         y = self.sum()
         if self.now:
             raise self.error("This bracket was never opened." if self.now in (")", "]", "}") else "This cannot be read here.")
@@ -80,24 +83,7 @@ class _Reader(Tokens):
     def product(self) -> Piece:
         """Factors side by side, or with a sign between them."""
         y = self.power()
-        while self.now and self.now not in (
-            "+",
-            "-",
-            ")",
-            "]",
-            "}",
-            "=",
-            ",",
-            r"\}",
-            r"\rVert",
-            r"\rvert",
-            r"\pm",
-            r"\right",
-            "<",
-            ">",
-            r"\le",
-            r"\ge",
-        ):
+        while self.now and self.now not in ENDS:
             if self.now in (r"\|", "|") and self.closing and self.closing[-1] == self.now:
                 break
             at = self.place
@@ -223,9 +209,9 @@ class _Reader(Tokens):
             return self.fraction(at)
         if t == r"\sqrt":
             return self.root(at)
-        if t == r"\sum":
+        if t in (r"\sum", r"\prod"):
             return self.summed(at)
-        if t in (r"\prod", r"\int", r"\partial", r"\nabla"):
+        if t in (r"\int", r"\partial", r"\nabla"):
             raise self.error(f"{t} is not understood in formulas.")
         if t.startswith("\\") or t.isalpha():
             return self.word(at)
@@ -330,10 +316,10 @@ class _Reader(Tokens):
         return "".join(w.text for w in self.subscript()) if self.now == "^" else ""
 
     def summed(self, at: int) -> Piece:
-        r"""\sum_{i=1}^{n} body: an axis in front of everything that carries the index, summed away."""
-        self.take()
+        r"""\sum_{i=1}^{n} body: an axis in front of everything that carries the index, summed (or multiplied) away."""
+        word = self.take().lstrip("\\")
         if self.now != "_":
-            raise self.error("A sum needs its index.", "Write \\sum_{i=1}^n.", start=at)
+            raise self.error(f"\\{word} needs its index.", f"Write \\{word}_{{i=1}}^n.", start=at)
         words = self.subscript()
         names = [w.text for w in words if w.text.isalpha()]
         below = "".join(w.text for w in words)
@@ -350,11 +336,12 @@ class _Reader(Tokens):
         if not body.lead:
             if not upper:
                 raise self.error(f"Nothing here carries the index {indices[0]}.", start=at)
-            return cat(at, upper, " * ", body.grouped).like(body.rank, lead=False, atom=False)
+            parts = (upper, " * ", body.grouped) if word == "sum" else (body.grouped, f"**{upper}")
+            return cat(at, *parts).like(body.rank, lead=False, atom=False)
         left = len(self.scope)
         axes = tuple(range(left, left + inner))
         axis = str(axes[0]) if inner == 1 else str(axes)
-        return cat(at, "sum(", body, f", axis={axis})").like(body.rank, body.row, bool(left))
+        return cat(at, f"{word}(", body, f", axis={axis})").like(body.rank, body.row, bool(left))
 
     # --- words ----------------------------------------------------------------------------------------------------------------
 
@@ -370,13 +357,13 @@ class _Reader(Tokens):
                 return self._ones(at)
         elif raw.startswith("\\") and name not in GREEK and name not in FUNCTIONS:
             raise self.error(f"{raw} is not understood.", start=at)
+        known = function_names()
         name = self._known(name)
         name = self._scripted(name)
         if name in self.shapes:
             return self.variable(at, name)
-        if (name == "sigma" and self.now in ("(", "{")) or (
-            (name in FUNCTIONS or (len(name) > 1 and name in function_names())) and name not in self.shapes
-        ):
+        letter = raw.startswith("\\") and raw[1:] in GREEK  # \gamma is a letter, not the gamma function
+        if (name == "sigma" and self.now in ("(", "{")) or name in FUNCTIONS or (len(name) > 1 and not letter and name in known):
             return self.function(at, name)
         if name == "I" and "I" not in self.shapes:
             raise self.error("The size of I is not known.", 'Write eye(n), or give shapes={"I": "n,n"}.', start=at)

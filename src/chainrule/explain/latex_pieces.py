@@ -48,6 +48,8 @@ SPACE = {
 FONTS = {"mathbf", "boldsymbol", "mathrm", "mathit", "mathsf", "bm", "text", "operatorname"}
 ACCENTS = {"hat": "hat", "bar": "bar", "tilde": "tilde", "widehat": "hat", "dot": "dot"}
 CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lVert": r"\rVert", r"\lvert": r"\rvert", r"\|": r"\|", "|": "|"}
+ENDS = frozenset(("+", "-", ")", "]", "}", "=", ",", r"\}", r"\rVert", r"\rvert", r"\pm", r"\right", "<", ">", r"\le", r"\ge"))
+"""What ends a product."""
 TOKEN = re.compile(r"\\([a-zA-Z]+|.)|\d+(?:\.\d+)?|[a-zA-Z]|\s+|.", re.DOTALL)
 
 
@@ -112,7 +114,8 @@ class Tokens:
         """The token that must come now."""
         if self.now != token:
             if not self.now:
-                raise self.error(f"The {self.text[opened]} that is opened here is never closed.", start=opened)
+                what = next(t.text for t in self.tokens if t.start == opened)
+                raise self.error(f"The {what} that is opened here is never closed.", start=opened)
             raise self.error(f"{token} is missing before this.")
         self.take()
 

@@ -40,7 +40,7 @@ def _product(p: Printer, fs: list[Node], x: Node) -> Code:
             return Code(s.index(acc, [str(first.x.place)]), NONE)
         return Code(s.fill("{0} @ {1}", p.full(first.x), acc), NONE)
     if _row(fs[0]):
-        return Code(_rows(p, fs), frozenset({1}))
+        return Code(_rows(p, fs), every(x) if x.rank == 1 else frozenset({1}))
     acc = p.full(fs[0]) if not isinstance(fs[0], nd.Diag) else None
     start = 1
     if acc is None:

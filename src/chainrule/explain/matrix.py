@@ -126,6 +126,7 @@ def term(t: Term, free: Sequence[Index]) -> Node:
             continue
         above, x = _scalar(factors)
         (top if above else bottom).append(x)
+    top, bottom = _powers(top), _powers(bottom)
     if not groups:
         return scaled(t.coef, top, bottom, None, ())
     try:
@@ -138,6 +139,11 @@ def term(t: Term, free: Sequence[Index]) -> Node:
     if isinstance(body, nd.Scaled):
         m, top, bottom, body = m * body.m, [*top, *body.top], [*bottom, *body.bottom], body.body
     return scaled(m, top, bottom, body, sizes)
+
+
+def _powers(xs: Sequence[Node]) -> list[Node]:
+    """Equal numbers as one power."""
+    return [nd.Power((), x, Fraction(n)) if (n := xs.count(x)) > 1 else x for x in dict.fromkeys(xs)]
 
 
 def _components(t: Term, free: Sequence[Index]) -> list[tuple[list[Factor], list[Index]]]:
@@ -378,6 +384,17 @@ def turned(x: Node) -> Node:
     if isinstance(x, nd.Scaled) and x.body is not None:
         return nd.Scaled(sizes, x.m, x.top, x.bottom, turned(x.body))
     return nd.Turn(sizes, x)
+
+
+def row(x: Node) -> Node:
+    """A column as a row: c X^T u as c u^T X."""
+    if isinstance(x, nd.Scaled) and x.body is not None:
+        return nd.Scaled(x.sizes, x.m, x.top, x.bottom, row(x.body))
+    if isinstance(x, nd.Total) and all(p.rank for _, p in x.parts):
+        return nd.Total(x.sizes, tuple((sign, row(p)) for sign, p in x.parts))
+    if isinstance(x, nd.Chain):
+        return nd.Chain(x.sizes, tuple(_turned_factor(f) for f in reversed(x.factors)))
+    return nd.Turn(x.sizes, x)
 
 
 def _turned_factor(f: Node) -> Node:

@@ -153,7 +153,7 @@ def named(targets: Sequence[Tensor], value: Tensor, user: Sequence[Definition], 
             break
         pick += 1
         _define(n, _letter(found, n, used), found, [])
-    _renumber(n, taken, {k for k, _ in user})
+    renumber(n, taken, {k for k, _ in user})
     return n
 
 
@@ -296,7 +296,7 @@ def _unique(name: str, used: set[str]) -> str:
     return out
 
 
-def _renumber(n: Named, taken: Container[str], given: Container[str]) -> None:
+def renumber(n: Named, taken: Container[str], given: Container[str]) -> None:
     """a, a_2, a_3 as a_1, a_2, a_3; backward values, which come last layer first, the other way round."""
     n.definitions = _needed(n, with_value=True)
     names = [m for m, _ in n.definitions]

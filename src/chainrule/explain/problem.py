@@ -290,9 +290,9 @@ def _partitions(xs: list[_Axis]) -> list[list[list[_Axis]]]:
 
 
 def _name_sizes(p: Problem, example: Sequence[Shape], blocks: Sequence[Sequence[Sequence[_Axis]]]) -> None:
-    """n and d for the rows and columns of the first matrix, further letters for the rest."""
+    """n and d for the rows and columns of the data, X, or else of the first matrix; further letters for the rest."""
     flat = [block for group in blocks for block in group]
-    first = max(range(len(example)), key=lambda k: (min(len(example[k]), 2), -k), default=0)
+    first = max(range(len(example)), key=lambda k: (min(len(example[k]), 2), p.names[k] == "X", -k), default=0)
     order = sorted(flat, key=lambda b: min((k != first, k, a) for k, a in b))
     free = iter([s for s in _LETTERS if s not in p.names and s not in p.locals] + [f"n_{k}" for k in range(1, 99)])
     of = {id(b): next(free) for b in order}

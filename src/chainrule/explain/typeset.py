@@ -92,9 +92,9 @@ def _total(w: Typesetter, x: Any, at: At | None) -> Term:
 def _spread_part(w: Typesetter, part: Node, rank: int, at: At | None) -> Term:
     if part.rank == rank or at is not None:
         return w(part, at if part.rank else None)
-    ones = r"\mathbf{1}" if rank == 1 else r"\mathbf{1} \mathbf{1}^{\top}"
+    ones = r"\mathbf{1}"  # the vector, or the matrix, of ones
     if isinstance(part, nd.Num) and part.m.one:
-        return Term(ones, PRODUCT if rank > 1 else ATOM)
+        return Term(ones)
     t = w.factor(part)
     return Term(rf"{t.text} \, {ones}" if not t.text[-1:].isdigit() else f"{t.text} {ones}", PRODUCT)
 
@@ -120,7 +120,10 @@ def _scaled(w: Typesetter, x: Any, at: At | None) -> Term:
         ]
         return Term(f"{sign}{joined(parts)}", NEGATIVE if sign else PRODUCT, big=bool(above and above[-1].big))
     products = [isinstance(f, nd.Chain) for f in sorted(x.top, key=_place)]
-    coefficient = [*top, *[t.bracketed if inner else within(t) for t, inner in zip(above, products, strict=True)]]
+    coefficient = [
+        *top,
+        *[t.bracketed if inner and not t.symbol else within(t) for t, inner in zip(above, products, strict=True)],
+    ]
     body = w(x.body, at)
     tail = (
         body
@@ -169,6 +172,9 @@ def _base(t: Term) -> Term:
 def _chain(w: Typesetter, x: Any, at: At | None) -> Term:
     if at is not None:
         return _chain(w, x, None).bracketed.indexed(subscript(at))
+    place = _element(w, x)
+    if place is not None:
+        return place
     parts: list[Term] = []
     for f in x.factors:
         t = w(f)
@@ -179,9 +185,26 @@ def _chain(w: Typesetter, x: Any, at: At | None) -> Term:
     return Term(text, PRODUCT, matrix=True)
 
 
+def _element(w: Typesetter, x: Any) -> Term | None:
+    """x^T e_2 as x_2, e_1^T X e_2 as X_12."""
+    fs = [f.x if isinstance(f, nd.Turn) and f.rank == 1 else f for f in x.factors]
+    if x.rank or not all(isinstance(f, nd.Unit | nd.Name) for f in fs) or sum(isinstance(f, nd.Name) for f in fs) != 1:
+        return None
+    places = [str(f.place + 1) for f in fs if isinstance(f, nd.Unit)]
+    (name,) = [f for f in fs if isinstance(f, nd.Name)]
+    return symbol(name.name).indexed(subscript(tuple(places))) if len(places) == name.rank else None
+
+
 def _called(t: Term) -> bool:
     """A function whose argument stands in brackets: sign(x), and not sin x."""
-    return t.level == FUNCTION and t.text.endswith(r"\right)") and t.text.count(r"\left(") == 1
+    if t.level != FUNCTION or not t.text.endswith(r"\right)"):
+        return False
+    depth = 0
+    for m in re.finditer(r"\\left\(|\\right\)", t.text):
+        depth += 1 if m[0] == r"\left(" else -1
+        if not depth:
+            return m.end() == len(t.text)
+    return False
 
 
 def _had(w: Typesetter, x: Any, at: At | None) -> Term:
@@ -234,6 +257,8 @@ def _func(w: Typesetter, x: Any, at: At | None) -> Term:
         else w(a, at if a.rank else None)
         for a in x.args
     ]
+    if x.row == "log" and _called(args[0]):  # ln sigma(x), without brackets around what has some
+        return Term(rf"\ln {args[0].text}", FUNCTION)
     if x.row in _COMPARED:
         left, right = [t.at_least(RELATION + 1).text for t in args]
         return Term(rf"\left[{left} {_COMPARED[x.row]} {right}\right]", symbol=True)
