@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-GUIDES = sorted((Path(__file__).parents[1] / "docs" / "guides").glob("*.md"))
+DOCS = Path(__file__).parents[1] / "docs"
+GUIDES = [DOCS / "start.md", *sorted((DOCS / "how").glob("*.md")), *sorted((DOCS / "guides").glob("*.md"))]
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda p: p.stem)

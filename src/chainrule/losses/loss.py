@@ -69,6 +69,9 @@ class Loss:
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     labels: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "__doc__", _documented(self))
+
     def __call__(self, y_true: Any, y_pred: Any, *, weights: Any = None, reduction: str = "mean", **params: Any) -> Any:
         """The loss as one number, or one per example with ``reduction="none"``.
 
@@ -108,6 +111,26 @@ class Loss:
 
     def __repr__(self) -> str:
         return f"<loss {self.name}>"
+
+
+def _documented(loss: Loss) -> str:
+    """What `help` says of a loss, from its row."""
+    f = loss.facts
+    params = "".join(f", {k}={v!r}" for k, v in loss.defaults.items())
+    told = {
+        "Targets and predictions": f.domain,
+        "Convex in the prediction": "yes" if f.convex else "no",
+        "Differentiable": "everywhere" if f.differentiable else "not everywhere",
+        "Bound on the slope of an example": f.lipschitz or "none",
+        "Bound on its curvature": f.smooth or "none",
+        "Second derivative of an example": f.hessian,
+        "Where the slope jumps": f.kink,
+        "Minimised in expectation by": f.minimiser,
+        "Link": f.link,
+    }
+    facts = "\n".join(f"* {name}: {fact}" for name, fact in told.items() if fact)
+    head = f'``{loss.name}(y_true, y_pred, *, weights=None, reduction="mean"{params})``: the loss, and its derivative by the prediction, are'
+    return f"{head}\n\n$$L = {loss.latex}$$\n\n$${loss.derivative_latex}$$\n\n{facts}\n\nSource: {f.source}."
 
 
 def _disagree(name: str, true: tuple[int, ...], pred: tuple[int, ...], want: tuple[int, ...]) -> str:

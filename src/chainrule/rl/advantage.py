@@ -33,7 +33,7 @@ def generalised_advantages(
         >>> import numpy as np, chainrule as cr
         >>> one, yes, no = np.ones(2), np.array([False, True]), np.zeros(2, bool)
         >>> cr.rl.generalised_advantages(one, 0 * one, 5 * one, yes, no, 0.5, 1.0)
-        array([4. , 1. ])
+        array([4., 1.])
 
     Source: Schulman et al. 2016, equation 16.
     """
