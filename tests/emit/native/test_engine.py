@@ -324,3 +324,25 @@ def test_calls_take_the_short_way_and_notice_other_arguments() -> None:
     assert single(x, 2.0).dtype == np.float32
     with cr.debug_nans(), pytest.raises(cr.errors.NonFiniteError):
         cr.jit(lambda x: np.log(x), engine="native")(np.array([-1.0, 1.0]))
+
+
+# --- the size of the code -------------------------------------------------------------------------------------------------------
+
+
+def _code(f: Any, *args: Any) -> str:
+    return native(cr.jit(f).trace(*args))._ir(0)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_equal_layers_share_their_code(rng: np.random.Generator) -> None:
+    w, x = rng.normal(size=(12, 24, 24)) / 5, rng.normal(size=(20, 24))
+
+    def f(n: int) -> Any:
+        def run(w: Any, x: Any) -> Any:
+            for k in range(n):
+                x = np.tanh(x @ w[k])
+            return np.sum(x * x)
+
+        return cr.value_and_grad(run)
+
+    against_numpy(f(12), w, x)
+    assert len(_code(f(12), w, x)) < 1.5 * len(_code(f(6), w, x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ from .nodes import (
     While,
     contiguous,
 )  # fmt: skip
-from .plan import Plan, product
+from .plan import Plan, packs, product
 from .target import Target
 from .vectors import memory_type
 
@@ -43,7 +44,7 @@ def program_ir(p: Plan, arena: int, constants: int, target: Target) -> str:
     """The module of a planned program: `kernel`, and `arena`, which returns the bytes it needs."""
     m = Module(target.triple)
     f = m.function("kernel", [("arrays", PTR), ("context", PTR)], I64)
-    writer = Writer(f, target, constants)
+    writer = Writer(f, f.params[1], target, constants, _uses(p))
     for k, b in enumerate((*p.block.inputs, *p.block.outputs)):
         writer.pointers[b] = f.load(f.offset(f.params[0], k, PTR), PTR)
     writer.block(p)
@@ -54,15 +55,36 @@ def program_ir(p: Plan, arena: int, constants: int, target: Target) -> str:
     return m.text()
 
 
+def _uses(p: Plan) -> Counter[str]:
+    """How often each pass and product occurs in a program."""
+    found: Counter[str] = Counter()
+    for g in p.groups:
+        found.update([_key(p, g)] if g.is_loop or isinstance(g.nodes[0], Contract) else [])
+    for inner in p.inner.values():
+        found += _uses(inner)
+    return found
+
+
+def _key(p: Plan, g: Group) -> str:
+    """A text that is equal for passes, and for products, that differ only in where their operands lie."""
+    if g.is_loop:
+        b = p.kernels[g.index]
+        starts = [(s.name, s.value, s.op, s.buffer.dtype, s.buffer.size) for s in b.starts]
+        return repr((b.kernel, b.scratch, starts))
+    (n,) = g.nodes
+    assert isinstance(n, Contract)
+    return repr((product(n), n.out.shape, n.a.strides, n.b.strides, packs(n)))
+
+
 class Writer:
     """Writes blocks into one function; knows where every buffer lies."""
 
-    def __init__(self, f: Function, target: Target, constants: int):
-        self.f, self.target, self.constants = f, target, constants
-        self.context = f.params[1]
-        self.arena = f.load(f.offset(self.context, ARENA, PTR), PTR)
+    def __init__(self, f: Function, context: Val, target: Target, constants: int, uses: Counter[str]):
+        self.f, self.context, self.target, self.constants, self.uses = f, context, target, constants, uses
+        self.arena = f.load(f.offset(context, ARENA, PTR), PTR)
         self.pointers: dict[Buffer, Val] = {}
         self.codes: dict[int, str] = {}
+        self.shared: dict[str, str] = {}
 
     # -- places -----------------------------------------------------------------------------------------------------------
 
@@ -87,6 +109,23 @@ class Writer:
             self.f.label(label)
             self.f.return_(self.f.i64(code))
 
+    def once(self, key: str, at: Mapping[str, Val], write: Callable[[Writer, dict[str, Val]], None]) -> None:
+        """Write something that is given its addresses: here, or in a function if it occurs more than once."""
+        if self.uses[key] < 2:
+            write(self, dict(at))
+            return
+        m = self.f.module
+        if key not in self.shared:
+            params = [("context", PTR), *[(f"p{k}", PTR) for k in range(len(at))]]
+            g = m.function(f"shared{len(m.functions)}", params, I64, internal=True)
+            inner = Writer(g, g.params[0], self.target, self.constants, Counter())
+            write(inner, dict(zip(at, g.params[1:], strict=True)))
+            g.return_(g.i64(0))
+            inner.exits()
+            self.shared[key] = g.name
+        status = self.f.call(self.shared[key], I64, self.context, *at.values())
+        self.leave_if(status.ne(0), INTERRUPTED)
+
     # -- blocks -------------------------------------------------------------------------------------------------------------
 
     def block(self, p: Plan) -> None:
@@ -100,16 +139,11 @@ class Writer:
                 _WRITERS[type(n)](self, p, g, n)
 
     def kernel(self, p: Plan, g: Group, built: Built) -> None:
-        pointers = {name: self.pointer(b) for name, b in built.buffers.items()}
+        at = {name: self.pointer(b) for name, b in built.buffers.items()}
         shares = p.shares.get(g.index)
-        if shares is not None:
-            slots = {name: self.at(p.scratch[g.index, name]) for name in shares.slots}
-            parallel.write_kernel(self, built, shares, pointers, slots)
-            return
-        for s in built.starts:
-            self.fill(s.buffer, s.value)
-        pointers |= {name: self.at(p.scratch[g.index, name]) for name in built.scratch}
-        loops.emit(self.f, built.kernel, pointers)
+        room = shares.slots if shares is not None else built.scratch
+        at |= {f"{name} apart": self.at(p.scratch[g.index, name]) for name in room}
+        self.once(_key(p, g), at, partial(_write_kernel, built=built, shares=shares))
 
     def fill(self, b: Buffer, value: Any) -> None:
         """One number everywhere."""
@@ -131,28 +165,34 @@ class Writer:
         t = TYPES[n.out.dtype]
         batch = n.out.shape[: len(n.a.shape) - 2]
         a, b = self.f.offset(self.pointer(n.a.base), n.a.offset, t), self.f.offset(self.pointer(n.b.base), n.b.offset, t)
-        strides = n.a.strides[:-2], n.b.strides[:-2], tuple([s * n.m * n.n for s in contiguous(batch)])
-
+        at = {"a": a, "b": b, "c": self.pointer(n.out)}
         room = p.scratch.get((g.index, "packed"))
         if room is not None:
-            parallel.write_strips(self, product(n), [a, b, self.pointer(n.out)], self.at(room))
+            at["room"] = self.at(room)
+        strides = n.a.strides[:-2], n.b.strides[:-2], tuple([s * n.m * n.n for s in contiguous(batch)])
+        self.once(_key(p, g), at, lambda w, at: w.products(product(n), batch, strides, list(at.values())))
+
+    def products(self, p: gemm.Product, batch: tuple[int, ...], strides: parallel.Steps, at: list[Val]) -> None:
+        """A product, or a batch of them; with room to copy strips of B to as a fourth address."""
+        if len(at) == 4:
+            parallel.write_strips(self, p, at[:3], at[3])
             return
-        parts = parallel.product_shares(product(n), int(np.prod(batch, dtype=int)), self.target)
+        parts = parallel.product_shares(p, int(np.prod(batch, dtype=int)), self.target)
         if parts:
-            parallel.write_product(self, product(n), parts, batch, strides, [a, b, self.pointer(n.out)])
+            parallel.write_product(self, p, parts, batch, strides, at)
             return
 
         def axis(k: int, at: list[Val]) -> None:
             if k == len(batch):
-                gemm.emit(self.f, self.target, product(n), at[0], at[1], at[2])
+                gemm.emit(self.f, self.target, p, at[0], at[1], at[2])
                 return
 
             def one(i: Val, _: list[Val]) -> None:
-                axis(k + 1, [self.step(x, i, s[k], t) for x, s in zip(at, strides, strict=True)])
+                axis(k + 1, [self.step(x, i, s[k], p.dtype) for x, s in zip(at, strides, strict=True)])
 
             self.f.loop(0, batch[k], 1, one)
 
-        axis(0, [a, b, self.pointer(n.out)])
+        axis(0, at)
 
     def step(self, base: Val, i: Val, stride: int, t: Type) -> Val:
         """The address `i` strides further."""
@@ -290,6 +330,17 @@ def cost(p: Plan) -> int:
             else:
                 total += sum(o.size for o in n.outs) + 10
     return max(total, 1)
+
+
+def _write_kernel(w: Writer, at: dict[str, Val], *, built: Built, shares: parallel.Shares | None) -> None:
+    apart = {name.removesuffix(" apart"): v for name, v in at.items() if name.endswith(" apart")}
+    pointers = {name: at[name] for name in built.buffers}
+    if shares is not None:
+        parallel.write_kernel(w, built, shares, pointers, apart)
+        return
+    for s in built.starts:
+        parallel.fill(w.f, s.buffer.dtype, s.buffer.size, pointers[s.name], s.value)
+    loops.emit(w.f, built.kernel, pointers | apart)
 
 
 _WRITERS: Mapping[type, Callable[[Writer, Plan, Group, Any], None]] = {
