@@ -18,6 +18,8 @@ CHAPTERS = {
     "9.1": "chainrule.study.gradient_descent",
     "9.2": "chainrule.study.backpropagation",
     "9.3": "chainrule.study.losses",
+    "9.4": "chainrule.study.regularisation",
+    "9.5": "chainrule.study.optimisers",
 }
 TITLES = {
     "0": "Introduction: slopes, areas and averages",
