@@ -92,6 +92,11 @@ def hidden_sensitivity(w2: Any) -> Any:
     return cr.grad(lambda z: 0.5 * np.sum((sigmoid(w2 @ sigmoid(z) + B2) - Y0) ** 2))(z1)
 
 
+def output_sensitivity_in_z(w2: Any) -> Any:
+    """The exact derivative with respect to the last z."""
+    return cr.grad(lambda z: 0.5 * np.sum((sigmoid(z) - Y0) ** 2))(forward(W1, B1, w2, B2)[2])
+
+
 def hidden_rule(product: Any) -> Any:
     """The recursion with this product of W and delta."""
 
@@ -307,6 +312,13 @@ CLAIMS = (
         note="As a product of Jacobian matrices in this order it is right for the first layer's parameters. Those of layer l have a product that ends at "
         "their own layer; with column gradients it is transposed and its order reversed.",
         note_latex=r"\frac{\partial L}{\partial \theta_l} = \frac{\partial L}{\partial a_L} \frac{\partial a_L}{\partial z_L} \cdots \frac{\partial a_l}{\partial z_l} \frac{\partial z_l}{\partial \theta_l}",
+    ),
+    Claim(
+        id="9.2.symbols", lines=(177, 177), kind="definition", verdict="true",
+        statement="Pre-activations z go into an activation, and activations a come out of it.", latex=r"a_l = \sigma(z_l), \quad \delta_l = \partial L / \partial z_l",
+        judge=Same(output_sensitivity_in_z, [(W2,), (2 * W2,)], "derivative in the pre-activation"),
+        stated=lambda w2: (forward(W1, B1, w2, B2)[3] - Y0) * forward(W1, B1, w2, B2)[3] * (1 - forward(W1, B1, w2, B2)[3]), other=lambda w2: forward(W1, B1, w2, B2)[3] - Y0,
+        note="δ, which is not explained, is the derivative in z, not in a; the activations before the first layer are the input.",
     ),
     Claim(
         id="9.2.forward.affine", lines=(181, 184), kind="definition", verdict="true",
