@@ -15,6 +15,8 @@ from chainrule.cli.table import Array, Part, pieces
 from chainrule.optim.minimize import minimize
 
 SAMPLE = 5_000  # rows on which curvature is measured
+NOISY = 500  # rows whose gradients are looked at one by one
+THEORY = 300  # steps that are compared with a theorem
 Row = tuple[str, float | str, str]
 
 
@@ -52,7 +54,9 @@ def confusion(y: Array, found: Array, k: int) -> Array:
     return np.bincount(y * k + found, minlength=k * k).reshape(k, k)
 
 
-def convergence(model: Any, loss: Callable[[Any, Any], Any], x: Array, y: Array, convex: bool, rate: float) -> list[Row]:
+def convergence(
+    model: Any, loss: Callable[[Any, Any], Any], x: Array, y: Array, convex: bool, rate: float, batch_size: int
+) -> list[Row]:
     """How the training objective looks where training ended, on a sample of the training rows.
 
     Args:
@@ -61,6 +65,7 @@ def convergence(model: Any, loss: Callable[[Any, Any], Any], x: Array, y: Array,
         x, y: training rows and targets in the form of the loss.
         convex: is the network linear, so that theory speaks about the minimum?
         rate: the learning rate.
+        batch_size: rows in a batch.
     """
     x, y = np.asarray(x[:SAMPLE]), np.asarray(y[:SAMPLE])
 
@@ -72,8 +77,34 @@ def convergence(model: Any, loss: Callable[[Any, Any], Any], x: Array, y: Array,
         ("objective at the end", float(f(model)), f"mean loss of {len(x)} training rows, without noise from batches"),
         ("norm of its gradient", slope, "0 at a minimum"),
     ]
-    rows += _curvature(f, model, rate)
+    rows += _curvature(f, model, rate) + _noise(model, loss, x, y, batch_size)
     return rows + (_gap(f, model) if convex else [])
+
+
+def theory(start: Any, loss: Callable[[Any, Any], Any], x: Array, y: Array) -> analysis.ConvergenceReport:
+    """Gradient descent on the training objective with the step 1/L, beside the theorem that speaks of it.
+
+    Args:
+        start: the network before training, linear.
+        loss: of (targets, outputs).
+        x, y: training rows and targets in the form of the loss.
+    """
+    x, y = np.asarray(x[:SAMPLE]), np.asarray(y[:SAMPLE])
+    return minimize(lambda m: loss(y, m(x)), start, max_steps=THEORY).report
+
+
+def _noise(model: Any, loss: Callable[[Any, Any], Any], x: Array, y: Array, batch_size: int) -> list[Row]:
+    """How far the gradients of batches scatter where training ended."""
+    if len(x) < 3:
+        return []
+    found = analysis.gradient_noise(
+        lambda m, a, b: loss(b, m(a)), model, (x, y), min(batch_size, len(x)), sample=min(len(x), NOISY)
+    )
+    kind = f"of batches of {found.batch_size} rows, from the gradients of {found.used} rows"
+    return [
+        ("variance of the gradient", found.variance, kind),
+        ("gradient noise scale", found.scale, "rows in a batch whose noise is as large as the gradient itself"),
+    ]
 
 
 def _curvature(f: Callable[[Any], Any], model: Any, rate: float) -> list[Row]:

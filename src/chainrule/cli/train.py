@@ -192,7 +192,7 @@ def _fit(args: argparse.Namespace, job: Job) -> Fit:
         (job.train.x, job.wanted(job.train)),
         getattr(optim, args.optimizer)(job.rate),
         epochs=args.epochs,
-        batch_size=args.batch_size or min(4096, max(32, len(job.train.y) // 2000)),
+        batch_size=_batch(args, job),
         key=args.seed,
         validation=(job.test.x[held_out], job.wanted(job.test)[held_out]),
         early_stopping=EarlyStopping(args.early_stopping, "loss", restore_best=False) if args.early_stopping else None,
@@ -202,33 +202,42 @@ def _fit(args: argparse.Namespace, job: Job) -> Fit:
     )
 
 
+def _batch(args: argparse.Namespace, job: Job) -> int:
+    return args.batch_size or min(4096, max(32, len(job.train.y) // 2000))
+
+
 def _written(args: argparse.Namespace, job: Job, p: Predictor, fit: Fit) -> None:
     """The model, the history, the numbers and the page."""
-    from chainrule.cli.judged import convergence, metrics
-    from chainrule.cli.predictor import write
+    from chainrule.cli.judged import convergence, metrics, theory
+    from chainrule.cli.predictor import network, write
     from chainrule.cli.train_page import page
     from chainrule.study.report import write as write_page
 
     p.save(args.out)
     scores = {"train": metrics(p, job.train), "test": metrics(p, job.test)}
+    data, linear = (job.train.x, job.wanted(job.train)), not _hidden(args)
+    start = network(job.facts["sizes"], job.facts["activation"], args.seed)
+    report = theory(start, job.loss, *data) if linear else None
     converged: Sequence[Row] = [
         ("steps before training diverged", float(fit.report.steps), "of a path that leads away from every minimum")
     ]
     if fit.stopped != "diverged":
-        converged = convergence(p.network, job.loss, job.train.x, job.wanted(job.train), not _hidden(args), job.rate)
+        converged = convergence(p.network, job.loss, *data, linear, job.rate, _batch(args, job))
     columns = fit.history.columns
     rows = [["epoch", *columns], *[[k + 1, *row] for k, row in enumerate(zip(*columns.values(), strict=True))]]
     write(args.out / "history.csv", "".join(",".join(map(str, row)) + "\n" for row in rows).encode())
     name = f"{args.model} with {job.facts['loss']} and {args.optimizer}"
-    path = write_page(args.out, page(name, job.survey, p, fit, job.test, scores, converged), "index.html")
-    data = {
+    path = write_page(args.out, page(name, job.survey, p, fit, job.test, scores, converged, report), "index.html")
+    written = {
         "task": "regression" if p.classes is None else "classification", "model": args.model, "loss": job.facts["loss"],
         "optimizer": args.optimizer, "learning_rate": job.rate, "rows": job.survey.rows, "features": len(job.survey.names),
         "classes": p.classes, "epochs": fit.report.epochs, "steps": fit.report.steps, "stopped": fit.stopped, "metrics": scores,
         "history": {k: c.tolist() for k, c in columns.items()},
-        "convergence": {label: value for label, value, _ in converged}, "page": str(path),
+        "convergence": {label: value for label, value, _ in converged},
+        "theorem": report.theorem.name if report is not None and report.theorem is not None and report.applies else None,
+        "page": str(path),
     }  # fmt: skip
-    text = json.dumps(finite(data), indent=1, ensure_ascii=False)
+    text = json.dumps(finite(written), indent=1, ensure_ascii=False)
     write(args.out / "metrics.json", text.encode())
     print(text if args.json else _told(name, fit, scores, path))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import plot
+from chainrule.analysis import ConvergenceReport
 from chainrule.cli.judged import Row, confusion, predictions
 from chainrule.cli.predictor import Predictor
 from chainrule.cli.table import Part, Survey
@@ -43,11 +44,18 @@ class Section:
 
 
 def page(
-    name: str, s: Survey, p: Predictor, fit: Fit, test: Part, scores: dict[str, dict[str, float]], converged: Sequence[Row]
+    name: str,
+    s: Survey,
+    p: Predictor,
+    fit: Fit,
+    test: Part,
+    scores: dict[str, dict[str, float]],
+    converged: Sequence[Row],
+    theory: ConvergenceReport | None = None,
 ) -> str:
     """The page as HTML."""
     found = predictions(p, test)[1]
-    sections = [_results(p, test, found, scores), _training(fit), _convergence(converged), _data(s)]
+    sections = [_results(p, test, found, scores), _training(fit), _convergence(converged, theory), _data(s)]
     first = next(iter(scores["test"].items()))
     score = f"{first[0]} {first[1]:.4g} on {len(test.y)} rows it has not seen"
     lead = f"{name} predicts {s.target.name} from {len(s.names)} features: {score}."
@@ -89,11 +97,42 @@ def _training(fit: Fit) -> Section:
     return Section("training", "Training", text, [figure], [Table("The numbers", ["epoch", *h.columns], rows)])
 
 
-def _convergence(rows: Sequence[Row]) -> Section:
+def _convergence(rows: Sequence[Row], report: ConvergenceReport | None) -> Section:
     text = "Measured on the training objective itself, without noise from batches. At a minimum its gradient is zero."
-    return Section(
-        "convergence", "Convergence", text, (), [Table("Where training ended", ["Quantity", "Value", "Meaning"], rows)]
-    )
+    tables = [Table("Where training ended", ["Quantity", "Value", "Meaning"], rows)]
+    if report is None:
+        return Section("convergence", "Convergence", text, (), tables)
+    tables += [_hypotheses(report), _curves(report)]
+    fig, _ = report.plot()
+    last = f"after {len(report.measured) - 1} steps {report.measured[-1]:.3g}"
+    figure = Figure(
+        plot.svg(fig, "convergence"), "What gradient descent does, what could happen at worst, and what is promised.",
+        f"{report.quantity} against the step, {last}, under its worst case and the bound of the theorem",
+    )  # fmt: skip
+    return Section("convergence", "Convergence", f"{text}\n\n{_theorem(report)}", [figure], tables)
+
+
+def _theorem(r: ConvergenceReport) -> str:
+    """What theory says, in a paragraph."""
+    lead = "The model is linear in its parameters, so theory speaks of it. Gradient descent with the step 1/L"
+    ending = f"{lead} from the same start: {r.ending}."
+    if r.theorem is None or not r.applies:
+        failed = "; ".join(str(h) for h in r.hypotheses if not h.holds)
+        return f"{ending} No theorem applies ({failed})."
+    return f"{ending} The theorem on {r.theorem.name} functions applies: {r.theorem.statement}. {r.theorem.source}."
+
+
+def _hypotheses(r: ConvergenceReport) -> Table:
+    verdicts = [("proved" if h.proved else "seen") if h.holds else "fails" for h in r.hypotheses]
+    rows = [[h.name, v, h.why] for h, v in zip(r.hypotheses, verdicts, strict=True)]
+    return Table("What the theorem assumes, and what the run shows of it", ["Hypothesis", "Verdict", "Numbers"], rows)
+
+
+def _curves(r: ConvergenceReport) -> Table:
+    last = len(r.measured) - 1
+    keep = sorted({0, last, *np.geomspace(1, max(last, 1), 10).astype(int).tolist()} & set(range(last + 1)))
+    rows = [[str(k), float(r.measured[k]), float(r.certificate[k]), float(r.bound[k])] for k in keep]
+    return Table(f"Gradient descent: {r.quantity}", ["Step", "Measured", "Worst case", "Bound"], rows)
 
 
 def _data(s: Survey) -> Section:
