@@ -282,10 +282,10 @@ CLAIMS = (
     ),
     Claim(
         id="0.why.optimization", lines=(25, 25), kind="remark", verdict="conditional",
-        statement="Calculus finds the parameters that minimise a loss.", latex=r"\nabla L(\theta) = 0 \Rightarrow \theta \in \arg\min L",
+        statement="Calculus finds the parameters that minimise a loss.", latex=r"\nabla L(\theta) = 0 \Rightarrow \theta \in \operatorname{argmin} L",
         judge=Matches(reaches_the_global_minimum), stated=lambda x: 0.25 * x**4 - 0.5 * x**2 + 0.2 * x, other=lambda x: 0.25 * x**4 + 0.2 * x,
         note="A zero gradient marks a stationary point; that it is a minimum, and the least, needs more, such as convexity.",
-        note_latex=r"L \text{ convex}, \; \nabla L(\theta) = 0 \Rightarrow \theta \in \arg\min L",
+        note_latex=r"L \text{ convex}, \; \nabla L(\theta) = 0 \Rightarrow \theta \in \operatorname{argmin} L",
     ),
     Claim(
         id="0.why.gradients", lines=(26, 26), kind="remark", verdict="true",
@@ -379,7 +379,7 @@ CLAIMS = (
     Claim(
         id="0.gradient", lines=(50, 50), kind="property", verdict="conditional",
         statement="The gradient points in the direction of steepest ascent.",
-        latex=r"\frac{\nabla L}{\|\nabla L\|} = \arg\max_{\|d\| = 1} \nabla L^{\mathsf T} d",
+        latex=r"\frac{\nabla L}{\|\nabla L\|} = \operatorname{argmax}_{\|d\| = 1} \nabla L^{\mathsf T} d",
         judge=Matches(rises_fastest), stated=lambda d: np.max(np.abs(d)), other=np.linalg.norm,
         note="Where it is not zero, and for the Euclidean length. In the largest-component norm the steepest direction is the sign of "
         "the gradient; in the norm of the Hessian it is Newton's.",

@@ -183,7 +183,7 @@ CLAIMS = (
     ),
     Claim(
         id="9.1.steepest", lines=(69, 69), kind="property", verdict="conditional",
-        statement="Minus the gradient is the direction of steepest descent.", latex=r"-\nabla f / \|\nabla f\| = \arg\min_{\|d\| = 1} \nabla f^{\mathsf T} d",
+        statement="Minus the gradient is the direction of steepest descent.", latex=r"-\nabla f / \|\nabla f\| = \operatorname{argmin}_{\|d\| = 1} \nabla f^{\mathsf T} d",
         judge=Matches(falls_fastest), stated=lambda d: np.sum(np.abs(d)), other=np.linalg.norm,
         note="For the Euclidean length, where the gradient is not zero. In the sum norm the steepest direction changes one coordinate only.",
         note_latex=r"\|d\| = \|d\|_2", source="Boyd and Vandenberghe 2004, section 9.4",

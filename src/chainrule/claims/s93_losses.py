@@ -209,7 +209,7 @@ CLAIMS = (
     ),
     Claim(
         id="9.3.mse.outliers", lines=(252, 252), kind="property", verdict="true",
-        statement="It is sensitive to outliers.", latex=r"\arg\min_c \sum_i (y_i - c)^2 = \bar y",
+        statement="It is sensitive to outliers.", latex=r"\operatorname{argmin}_c \sum_i (y_i - c)^2 = \bar y",
         judge=Matches(moves_without_bound), stated=np.mean, other=np.median,
         note="The constant that minimises it is the mean, which one target can carry anywhere.",
     ),

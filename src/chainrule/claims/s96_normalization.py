@@ -351,7 +351,7 @@ CLAIMS = (
         statement="It makes training faster.", latex=r"L_{40}^{\text{norm}} < L_{40}",
         judge=learns_more_in_forty_steps, stated=1.0, other=0.3, slow=True,
         note="Where the signal's scale would go wrong: with first weights at a third of the scale that suits the activation it is much faster. With weights of the "
-        "right scale, each network at its own best rate, it is not, though that rate is higher.",
+        "right scale, each network at its own best rate, no gain is seen, though that rate is higher.",
     ),
     Claim(
         id="9.6.layernorm.generalization", lines=(649, 649), kind="remark", verdict="conditional",

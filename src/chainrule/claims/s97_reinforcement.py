@@ -243,7 +243,7 @@ CLAIMS = (
         statement="The gradient is the expected product of the return and the gradient of the log-probability of the trajectory.", latex=r"\nabla_\theta J(\theta) = E_{\tau \sim \pi_\theta}[R(\tau) \nabla_\theta \log \pi_\theta(\tau)]",
         judge=Derivative(objective, THETAS), stated=weighted_scores(lambda chance, reward: chance * reward), other=weighted_scores(lambda chance, reward: reward / len(reward)),
         note="Whether π(τ) holds the environment's probabilities or not: they do not depend on θ, and drop out of the gradient of the logarithm. So must the "
-        "return, given the trajectory, and no trajectory may have probability zero for one θ and not for its neighbours.",
+        "return, given the trajectory. (The theorem of this name is usually the form with action values, from which the actor's update comes.)",
         note_latex=r"\nabla_\theta \log \pi_\theta(\tau) = \sum_t \nabla_\theta \log \pi_\theta(a_t \mid s_t)", source="Williams 1992; Sutton, McAllester, Singh and Mansour 2000",
     ),
     Claim(
@@ -279,7 +279,7 @@ CLAIMS = (
         statement="The gradient is the expected product of the score of an action and its advantage.", latex=r"\nabla_\theta J(\theta) = E[\nabla_\theta \log \pi_\theta(a \mid s)\, A(s, a)]",
         judge=Derivative(discounted_objective, THETAS, name="derivative of the discounted return"), stated=scores_times_advantages(in_the_long_run), other=scores_times_advantages(discounted_visits),
         note="What the mean runs over is not said. Actions come from the policy; states must be weighted by their discounted visits from the start, whose weights "
-        "sum to 1/(1 - γ). Over the states as they are met, which is what programs do, it is the gradient of no discounted return. The actor climbs J, so its step is plus α.",
+        "sum to 1/(1 - γ). Over the states as they are met in the long run, which is what most programs do, it is another direction. The actor climbs J, so its step is plus α.",
         note_latex=r"\nabla_\theta J = \sum_s \sum_t \gamma^t P(s_t = s)\, E_{a \sim \pi(\cdot \mid s)}[\nabla_\theta \log \pi_\theta(a \mid s)\, A^\pi(s, a)]", source="Sutton et al. 2000; Thomas 2014; Nota and Thomas 2020",
     ),
     Claim(
@@ -293,7 +293,7 @@ CLAIMS = (
         statement="The critic minimises the expected squared difference between its value and the reward plus its discounted next value.", latex=r"L(\phi) = E[(V_\phi(s) - (r + \gamma V_\phi(s')))^2]",
         judge=Matches(ends_at_the_values), stated=lambda y: y, other=cr.stop_gradient,
         note="As a function of φ it is not what a critic descends: the target must be held constant. Where chance plays a part in the next state, the minimiser of the "
-        "loss as it is written is not V: it pays to make the values of next states alike.",
+        "loss as it is written is not V: it pays to make the values of next states alike. At the end of an episode the target is the reward alone.",
         note_latex=r"L(\phi) = E[(V_\phi(s) - y)^2], \quad y = r + \gamma V_{\bar\phi}(s'), \; \bar\phi = \phi \text{ held constant}", source="Baird 1995; Sutton and Barto 2018, section 11.5",
     ),
 )  # fmt: skip

@@ -142,7 +142,7 @@ CLAIMS = (
         id="9.8.gan.discriminator", lines=(760, 764), kind="definition", verdict="true",
         statement="The discriminator's loss is the cross-entropy of telling data from samples.", latex=r"L_D = -E_{x \sim p}[\log D(x)] - E_z[\log(1 - D(G(z)))]",
         judge=Matches(best_discriminator_is_the_share_of_the_data),
-        stated=lambda d: -np.sum(DATA * np.log(d)) - np.sum(MODEL * np.log(1 - d)), other=lambda d: -np.sum(DATA * np.log(d)) - np.sum(MODEL * np.log(1 - d**2)),
+        stated=lambda d: -np.sum(DATA * np.log(d)) - np.sum(MODEL * np.log(1 - d)), other=lambda d: -np.sum(DATA * np.log(d)),
         note="Its minimiser is p/(p + q), and its least value ln 4 less twice the Jensen-Shannon divergence.", note_latex=r"D^* = \frac{p}{p + q}", source="Goodfellow et al. 2014, proposition 1",
     ),
     Claim(
@@ -163,7 +163,7 @@ CLAIMS = (
     ),
     Claim(
         id="9.8.wgan.lipschitz", lines=(772, 776), kind="property", verdict="conditional",
-        statement="The greatest difference of the means is Wasserstein's distance.", latex=r"W_1(p, q) = \max_D E_p D - E_q D",
+        statement="With these losses the networks are about Wasserstein's distance, as the greatest difference of a critic's means.", latex=r"W_1(p, q) = \max_D E_p D - E_q D",
         judge=Matches(is_wassersteins_distance), stated=np.inf, other=1.0,
         note="Over critics with Lipschitz constant 1 only, which has to be enforced: by clipped weights, a gradient penalty or spectral normalisation. Over all functions it has no maximum.",
         note_latex=r"W_1(p, q) = \max_{|D(x) - D(y)| \le \|x - y\|} E_p D - E_q D", source="Villani 2009, theorem 5.10; Gulrajani et al. 2017",
