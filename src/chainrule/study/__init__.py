@@ -20,6 +20,7 @@ CHAPTERS = {
     "9.3": "chainrule.study.losses",
     "9.4": "chainrule.study.regularisation",
     "9.5": "chainrule.study.optimisers",
+    "9.6": "chainrule.study.networks",
 }
 TITLES = {
     "0": "Introduction: slopes, areas and averages",
