@@ -114,6 +114,21 @@ def test_same_refuses_what_has_other_shapes_or_does_not_fit() -> None:
         judge(lambda x: (_ for _ in ()).throw(ValueError("something else")))
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_nan_in_one_case_is_refused(order: int) -> None:
+    def sometimes(x: Any) -> Any:
+        return 2 * x if x[0] > 0 else x * np.nan
+
+    assert not Same(lambda x: 2 * x, CASES[::order])(sometimes).holds
+    assert not Bound(lambda x: x, [(1.0,), (np.nan,)][::order])(lambda x: 2.0).holds
+    assert not Bound(lambda x: x, [(1.0,), (0.5,)][::order])(lambda x: 2.0 if x == 1 else np.nan).holds
+
+
+def test_the_doctor_hears_the_case_in_which_the_formula_is_wrong() -> None:
+    judge = Derivative(lambda p: np.mean(p**2), [(np.ones(1),), (np.arange(4.0),)])
+    assert "1/n" in judge.diagnose(lambda p: 2 * p)
+
+
 def test_proof_proves_or_finds_a_point() -> None:
     judge = Proof(lambda x, y: (x + y) ** 2, "x y")
     assert judge(lambda x, y: x**2 + 2 * x * y + y**2).holds

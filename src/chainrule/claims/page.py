@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from chainrule.claims.claim import Claim
+from chainrule.claims.claim import VERDICTS, Claim
 from chainrule.claims.runner import Examined, Heard
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ TITLES = {
     "summary": "Summary",
     "notation": "What cuts across sections",
 }
+_INTRODUCTION = """\
+Each statement has a verdict and a witness, a program that judges formulas. It is run on two: on what is stated, and on another, which
+for a true statement is a plausible wrong formula and for the rest is the correction. It must accept one and refuse the other.
+*Conditional*: true under conditions that are not stated. *Imprecise*: true in the right reading. *Not checkable*: two fair readings
+have different answers. `chainrule claims` runs all witnesses; `chainrule claims 9.3.bce.derivative` shows one with its numbers."""
 STYLES = {"true": "green", "conditional": "yellow", "imprecise": "yellow", "false": "red", "not_checkable": "dim"}
 
 
@@ -82,26 +87,33 @@ def _cell(text: str) -> str:
     return re.sub(r"\$[^$]*\$", bars, text).replace("|", r"\|")
 
 
-def _row(claim: Claim, diagnosis: str) -> str:
+def _row(claim: Claim) -> str:
     said = f"{claim.statement} ${claim.latex}$" if claim.latex else claim.statement
-    note = " ".join(
-        [claim.note]
-        + [f"${claim.note_latex}$"] * bool(claim.note_latex)
-        + [f"*The doctor:* {diagnosis}"] * bool(diagnosis)
-        + [f"({claim.source})"] * bool(claim.source)
-    )
-    return " | ".join(["", f"`{claim.id}`", _cell(said), words(claim.verdict), _cell(note.strip()), ""]).strip()
+    parts = [claim.note, f"${claim.note_latex}$" if claim.note_latex else "", f"({claim.source})" if claim.source else ""]
+    cells = [f"`{claim.id}`", _cell(said), words(claim.verdict), _cell(" ".join(p for p in parts if p))]
+    return f"| {' | '.join(cells)} |"
 
 
-def markdown(claims: Iterable[tuple[Claim, str]]) -> str:
-    """A table for each section of claims, each with what the doctor says of its formula."""
-    found = list(claims)
-    out: list[str] = []
-    for section, group in groupby(found, key=lambda pair: pair[0].section):
-        rows = [_row(*pair) for pair in group]
+def _counts(claims: Sequence[Claim]) -> list[str]:
+    """How many claims have each verdict, by section."""
+    heads = [words(v) for v in VERDICTS]
+    out = [f"| section | {' | '.join(heads)} | all |", "|---|" + "---:|" * (len(heads) + 1)]
+    groups = [(TITLES.get(s, s), list(g)) for s, g in groupby(claims, key=lambda c: c.section)]
+    for title, group in [*groups, ("All", list(claims))]:
+        numbers = [sum(c.verdict == v for c in group) for v in VERDICTS]
+        out.append(f"| {title} | {' | '.join(str(n or '') for n in numbers)} | {len(group)} |")
+    return [*out, ""]
+
+
+def markdown(examined: Iterable[tuple[Claim, str]]) -> str:
+    """A page: how many claims have which verdict, a table for each section, and what the doctor says of wrong derivatives."""
+    found = list(examined)
+    out = ["# Claims, executed and judged", "", _INTRODUCTION, "", *_counts([c for c, _ in found])]
+    for section, group in groupby((c for c, _ in found), key=lambda c: c.section):
         out += [f"## {TITLES.get(section, section)}", "", "| claim | statement | verdict | condition, correction or remark |"]
-        out += ["|---|---|---|---|", *rows, ""]
-    return "\n".join(out)
+        out += ["|---|---|---|---|", *map(_row, group), ""]
+    said = [f"- `{c.id}`: {diagnosis}" for c, diagnosis in found if diagnosis]
+    return "\n".join(out + (["## What the doctor of derivatives says", "", *said, ""] if said else []))
 
 
 __all__ = ["TITLES", "full", "markdown", "table", "words"]
