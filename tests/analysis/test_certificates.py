@@ -52,6 +52,7 @@ RUNS: dict[str, Any] = {
     "nesterov": lambda: cr.minimize(logistic, np.zeros(4), method="nesterov", max_steps=30),
     "Polyak-Lojasiewicz": lambda: cr.minimize(wavy, 3.0, max_steps=30),
     "convex, beyond 1/L": lambda: cr.minimize(lambda x: x**4, 1.0, learning_rate=0.14, max_steps=200),
+    "subgradients": lambda: cr.minimize(lambda x: np.sum(np.abs(x - 1)), np.zeros(2), learning_rate=0.3, max_steps=30),
     "fista": lambda: cr.minimize(logistic, np.zeros(4), method="fista", regularizer=cr.regularizers.l1(0.05), max_steps=30),
     "momentum": lambda: cr.minimize(logistic, np.zeros(4), method="momentum", momentum=0.5, learning_rate=0.5, max_steps=30),
 }
@@ -67,6 +68,15 @@ def test_runs_lie_below_certificates_and_these_below_bounds(name: str) -> None:
     known = slice(1, certificates.STEPS + 1)
     assert np.all(report.certificate[known] < 0.999 * report.bound[known]) or name == "fista"  # k = 1 and 2 of FISTA: the same
     assert np.all(report.exact[known]) or name == "Polyak-Lojasiewicz"
+
+
+def test_a_constant_step_of_subgradients_is_the_known_worst_case() -> None:
+    """Drori and Teboulle 2016: no method does better than G R / sqrt(N + 1); the constant step R / (G sqrt(N + 1)) attains it."""
+    n, size, away = 4, 3.0, 2.0
+    rates = np.full(n, away / (size * np.sqrt(n + 1)))
+    worst, exact = certificates.worst_case(theorems.SUBGRADIENT, "gradient_descent", Facts(np.nan, 0.0, rates, 1.0, away, G=size))
+    assert exact[n]
+    np.testing.assert_allclose(worst[n], size * away / np.sqrt(n + 1), rtol=1e-4)
 
 
 def test_without_pepit_the_bound_stands(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,10 +118,18 @@ def test_a_step_above_the_limit_is_told() -> None:
     assert not just_below.diagnosis
 
 
-def test_a_kink_is_not_smooth() -> None:
-    r = cr.minimize(lambda x: np.sum(np.abs(x)), np.array([1.0, 0.33]), learning_rate=0.1, max_steps=50).report
-    assert not r.applies
-    assert "2/L" in r.diagnosis
+def test_kinks_are_the_subgradient_methods() -> None:
+    f = lambda x: np.sum(np.abs(x))
+    constant = cr.minimize(f, np.array([1.0, 0.33]), learning_rate=0.1, max_steps=50).report
+    assert constant.theorem is not None
+    assert constant.theorem.name == "convex, with bounded gradients"
+    in_order(constant)
+    assert constant.bound[-1] > 0.1  # alpha G^2 / 2
+    assert constant.measured[-1] > 0.01
+    assert "kinks (abs)" in constant.diagnosis
+    decaying = cr.minimize(f, np.array([1.0, 0.33]), learning_rate=cr.optim.schedules.sqrt(0.3), max_steps=500).report
+    in_order(decaying)
+    assert decaying.measured[-1] < 0.3 * constant.measured[-1]
 
 
 def test_what_is_not_convex_is_not_called_so() -> None:

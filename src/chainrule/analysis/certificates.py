@@ -61,12 +61,12 @@ def worst_case(theorem: Theorem, method: str, f: Facts, steps: int = STEPS) -> t
     if theorem.measure == "gap" and "strongly convex" in theorem.needs and f.noise.size:
         exact[:2] = True  # noise along the most curved direction, the error along the least curved one
         return noisy_contraction(f), exact
-    unit = _unit(theorem, f)
+    unit, scale = _units(theorem, f)
     if f.noise.size or not available() or not np.isfinite(unit) or unit <= 0:
         return worst, exact
     for k in range(1, min(n, steps) + 1):
-        rates = tuple(float(f"{a * f.L:.12g}") for a in f.rates[:k])
-        found = _solved(Question(theorem, method, rates, float(f"{f.mu / f.L:.12g}"), f.momentum))
+        rates = tuple(float(f"{a * scale:.12g}") for a in f.rates[:k])
+        found = _solved(Question(theorem, method, rates, 0.0 if f.mu == 0 else float(f"{f.mu / f.L:.12g}"), f.momentum))
         worst[k], exact[k] = found * unit * (1 + SLACK), np.isfinite(found) and "Polyak-Lojasiewicz" not in theorem.needs
     if theorem.start == theorem.measure == "gap" and _constant(f.rates) and method in ("gradient_descent", "proximal_gradient"):
         for k in range(steps + 1, n + 1):  # every step is a start
@@ -78,10 +78,12 @@ def _constant(rates: Vector) -> bool:
     return bool(rates.size and np.ptp(rates) <= 1e-12 * rates[0])
 
 
-def _unit(theorem: Theorem, f: Facts) -> float:
-    """What the answer in units has to be multiplied by."""
+def _units(theorem: Theorem, f: Facts) -> tuple[float, float]:
+    """What the answer has to be multiplied by, and what the rates, to be in units where L (or G) and the start are 1."""
+    if "bounded gradients" in theorem.needs:
+        return f.G * f.distance, f.G / max(f.distance, 1e-300)
     start = f.gap if theorem.start == "gap" else f.L * f.distance**2
-    return start * f.L if theorem.measure == "gradient" else start
+    return start * f.L if theorem.measure == "gradient" else start, f.L
 
 
 @lru_cache(maxsize=1024)
@@ -114,9 +116,11 @@ def _solved(q: Question) -> float:
 
 
 def _declared(problem: Any, q: Question) -> Any:
-    from PEPit.functions import SmoothConvexFunction, SmoothFunction, SmoothStronglyConvexFunction
+    from PEPit.functions import ConvexLipschitzFunction, SmoothConvexFunction, SmoothFunction, SmoothStronglyConvexFunction
 
     needs = q.theorem.needs
+    if "bounded gradients" in needs:
+        return problem.declare_function(ConvexLipschitzFunction, M=1.0)
     if "strongly convex" in needs:
         return problem.declare_function(SmoothStronglyConvexFunction, mu=q.mu, L=1.0)
     return problem.declare_function(SmoothConvexFunction if "convex" in needs else SmoothFunction, L=1.0)

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule import errors
 from chainrule.analysis.certificates import available, worst_case
+from chainrule.analysis.curvature import kinks
 from chainrule.analysis.evidence import Evidence, Run, Walks
 from chainrule.analysis.hypotheses import CHECKS, Hypothesis, momentum_of
 from chainrule.analysis.theorems import QUANTITIES, THEOREMS, Facts, Theorem, Vector
@@ -154,7 +155,8 @@ def convergence_report(
 def report_of(e: Evidence) -> ConvergenceReport:
     """The report of a run whose points are known."""
     run = e.run
-    known = THEOREMS.get(run.method, ())
+    bent = bool(kinks(e.p))
+    known = [t for t in THEOREMS.get(run.method, ()) if bent or "bounded gradients" not in t.needs]
     checked = {t.name: tuple(CHECKS[n](e) for n in t.needs) for t in known}
     holding = [t for t in known if all(checked[t.name])]
     theorem = _strongest(holding, e) if holding else _nearest(known, checked)
@@ -169,10 +171,12 @@ def report_of(e: Evidence) -> ConvergenceReport:
 
 def _strongest(holding: Sequence[Theorem], e: Evidence) -> Theorem:
     """The first of the theorems, or a later one that promises much more at the end of the run."""
+    if kinks(e.p):  # where smoothness is an accident of the points
+        holding = [t for t in holding if "gradient" not in t.measure] or holding
     chosen, least = holding[0], _promise(holding[0], e)
     for t in holding[1:]:
         implied = "Polyak-Lojasiewicz" in t.needs and "strongly convex" in chosen.needs
-        if t.measure == chosen.measure and not implied and _promise(t, e) < 0.5 * least:
+        if ("gradient" in t.measure) == ("gradient" in chosen.measure) and not implied and _promise(t, e) < 0.5 * least:
             chosen, least = t, _promise(t, e)
     return chosen
 
@@ -201,7 +205,7 @@ def facts_of(e: Evidence, theorem: Theorem | None) -> Facts:
     gap = float(e.run.fun[0] - e.best.value)
     distance = float(np.linalg.norm(e.run.x[0] - e.best.x))
     noise = np.zeros(0) if w is None else w.variance
-    return Facts(smooth, mu, np.asarray(e.run.rates, float), gap, distance, momentum_of(e), noise)
+    return Facts(smooth, mu, np.asarray(e.run.rates, float), gap, distance, momentum_of(e), e.steepest, noise)
 
 
 def measured(e: Evidence, theorem: Theorem | None) -> tuple[Vector, Vector]:
@@ -234,11 +238,18 @@ def _averaged(e: Evidence, theorem: Theorem | None, w: Walks) -> Vector:
 
 
 def _diagnosis(e: Evidence) -> str:
-    """Is the step above what the curvature allows?"""
+    """Is there a kink in the way, or is the step above what the curvature allows?"""
     run, L = e.run, e.smoothness.value
-    if run.method not in THEOREMS or not run.rates.size or not L > 0:
+    if run.method not in THEOREMS or not run.rates.size:
         return ""
-    rate, limit = float(np.max(run.rates)), stability_limit(run.method, L, run.momentum)
+    rate, bent = float(np.max(run.rates)), kinks(e.p)
+    if bent and run.method != "sgd":
+        return (
+            f"f has kinks ({', '.join(bent)}): near one, steps of constant α = {rate:.4g} jump to and fro and stay up to "
+            f"α G²/2 = {0.5 * rate * e.steepest**2:.3g} above the minimum (G = {e.steepest:.3g}, the greatest gradient); let the "
+            "step decay, or leave the kink to the proximal map of a regularizer"
+        )
+    limit = stability_limit(run.method, L, run.momentum) if L > 0 else np.inf
     if rate < limit * (1 - 1e-9):
         return ""
     return (

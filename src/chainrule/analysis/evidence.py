@@ -311,6 +311,11 @@ class Evidence:
         return float(np.min(lows)), float(np.max(highs)), len(k)
 
     @cached_property
+    def steepest(self) -> float:
+        """The greatest norm of the gradient on the run."""
+        return float(np.max(np.linalg.norm(self.seen[1], axis=1)))
+
+    @cached_property
     def smoothness(self) -> Known:
         """L, such that the points are those of an L-smooth function."""
         _, high, places = self.curvatures
@@ -326,6 +331,8 @@ class Evidence:
         L = raised(max(high, secant), lambda v: self.holds(v, -v))
         bent = kinks(self.p)
         note = f"; kinks are possible ({', '.join(bent)})" if bent else ""
+        if not np.isfinite(L):
+            return Known(np.nan, False, f"the gradient jumps between points of the run{note}")
         return Known(L, False, f"curvature at {places} points and between all pairs looked at{note}")
 
     @cached_property

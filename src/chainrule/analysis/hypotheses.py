@@ -51,6 +51,8 @@ def _convex(e: Evidence) -> Hypothesis:
     verdict = convexity(e.p, e.p.x0)
     if verdict.verdict in ("convex", "affine"):
         return Hypothesis("convex", True, True, f"by its operations: {verdict.path[-1]}")
+    if not np.isfinite(e.smoothness.value):
+        return Hypothesis("convex", e.holds(np.inf, 0.0), False, "between all pairs of points looked at")
     mu, _ = e.convex
     return Hypothesis("convex", bool(np.isfinite(mu.value)), mu.proved and bool(np.isfinite(mu.value)), mu.how)
 
@@ -77,6 +79,18 @@ def _bounded(e: Evidence) -> Hypothesis:
     return Hypothesis("bounded below", ok, False, f"f* = {e.best.value:.6g}: {e.best.how}")
 
 
+def _reference(e: Evidence) -> Hypothesis:
+    """The subgradient method comes near any point; the lowest known one makes the strongest statement."""
+    ok = bool(np.isfinite(e.best.value))
+    return Hypothesis("reference", ok, ok, f"f* = {e.best.value:.6g}: {e.best.how}")
+
+
+def _bounded_gradients(e: Evidence) -> Hypothesis:
+    size, typical = e.steepest, float(np.median(np.linalg.norm(e.seen[1], axis=1)))
+    ok = bool(size <= 100 * typical)
+    return Hypothesis("bounded gradients", ok, False, f"G = {size:.4g}, the greatest on the run, {typical:.4g} the median")
+
+
 def _quadratic(e: Evidence) -> Hypothesis:
     ok = quadratic(e.p)
     return Hypothesis("quadratic", ok, ok, "its Hessian does not depend on x" if ok else "its Hessian may depend on x")
@@ -100,6 +114,8 @@ def _limited(name: str, times: float, sign: str, among: Callable[[Evidence], flo
 
     def check(e: Evidence) -> Hypothesis:
         rate, L = float(np.max(e.run.rates, initial=0.0)), e.smoothness.value
+        if not np.isfinite(L):
+            return Hypothesis(name, False, False, f"α = {rate:.4g}; L is unknown")
         limit = times * among(e) / L
         ok = rate < limit if sign == "<" else rate <= limit * (1 + 1e-9)
         shown = {"<": "≥", "≤": ">"}[sign] if not ok else sign
@@ -151,6 +167,8 @@ CHECKS: dict[str, Check] = {
     "Polyak-Lojasiewicz": _polyak,
     "minimiser": _minimiser,
     "bounded below": _bounded,
+    "reference": _reference,
+    "bounded gradients": _bounded_gradients,
     "quadratic": _quadratic,
     "convex penalty": _convex_penalty,
     "rate below 2/L": _limited("rate below 2/L", 2.0, "<"),

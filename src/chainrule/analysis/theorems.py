@@ -38,6 +38,7 @@ class Facts:
         gap: f(x_0) - f*.
         distance: distance of x_0 from the minimiser.
         momentum: of the methods that have a constant one.
+        G: greatest norm of the gradient.
         noise: (k,) variances of the gradients of the steps, where they are drawn.
     """
 
@@ -47,6 +48,7 @@ class Facts:
     gap: float
     distance: float
     momentum: float = 0.0
+    G: float = np.nan
     noise: Vector = field(default_factory=lambda: np.zeros(0))
 
 
@@ -165,6 +167,20 @@ SMOOTH = Theorem(
     "smooth", "min_j ‖∇f(x_j)‖² ≤ (f(x_0) - f*) / (1/(2L) + Σ α (1 - α L/2))", "gradient", "gap",
     ("smooth", "bounded below", "rate below 2/L"), stationary, stationary_tight,
     "bound: Nesterov 2018, section 1.2.3; worst case: Abbaszadehpeivasti, de Klerk and Zamani 2022, theorem 2",
+)  # fmt: skip
+
+
+def subgradient(f: Facts) -> Vector:
+    r"""$(R^2 + G^2 \sum \alpha^2) / (2 \sum \alpha)$, and $G R$ at the start."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = (f.distance**2 + f.G**2 * sums(f.rates**2)) / (2 * sums(f.rates))
+    return np.fmin(found, f.G * f.distance)
+
+
+SUBGRADIENT = Theorem(
+    "convex, with bounded gradients", "min_j f(x_j) - f* ≤ (‖x_0 - x*‖² + G² Σ α²) / (2 Σ α)", "best gap", "distance",
+    ("convex", "reference", "bounded gradients"), subgradient, unknown,
+    "Shor 1985, theorem 2.2; Boyd, Xiao and Mutapcic 2003, section 3",
 )  # fmt: skip
 
 # --- proximal, accelerated, with momentum --------------------------------------------------------------------------------------
@@ -325,7 +341,7 @@ SGD_SMOOTH = Theorem(
 )  # fmt: skip
 
 THEOREMS: dict[str, tuple[Theorem, ...]] = {
-    "gradient_descent": (STRONGLY_CONVEX, CONVEX, POLYAK, SMOOTH),
+    "gradient_descent": (STRONGLY_CONVEX, CONVEX, POLYAK, SMOOTH, SUBGRADIENT),
     "proximal_gradient": (PROXIMAL_STRONG, PROXIMAL),
     "fista": (FISTA,),
     "nesterov": (ACCELERATED,),
