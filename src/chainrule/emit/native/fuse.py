@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .assembling import merged
 from .math import HEAVY
 from .nodes import Access, Block, Buffer, Map, Node, Num, Operand, Reduce, contiguous, direct
 
@@ -71,7 +72,7 @@ class _Fuser:
         self.list: list[Group] = []
         self.home: dict[Buffer, Group] = {}
         self.waiting: dict[Buffer, Map] = {}
-        self.nodes = needed(b)
+        self.nodes = merged(needed(b), b.outputs)
         loops = (Map, Reduce)
         self.kept = {x.base for n in self.nodes if not isinstance(n, loops) for x in n.ins if isinstance(x, Access)}
         self.kept.update(b.outputs)

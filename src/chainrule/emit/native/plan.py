@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .assembling import Aliases, aliases
 from .costs import kernel_cost
 from .fuse import Group, groups, stored
 from .gemm import Matrix, Product, strip_bytes
@@ -30,6 +31,7 @@ class Plan:
     groups: list[Group]
     kernels: dict[int, Built]
     places: dict[Buffer, int] = field(default_factory=dict[Buffer, int])
+    aliases: Aliases = field(default_factory=Aliases)
     scratch: dict[tuple[int, str], int] = field(default_factory=dict[tuple[int, str], int])
     shares: dict[int, Shares] = field(default_factory=dict[int, Shares])
     inner: dict[tuple[int, int], Plan] = field(default_factory=dict[tuple[int, int], "Plan"])
@@ -64,15 +66,18 @@ def plan(b: Block, start: int = 0) -> Plan:
             p.shares[k] = shares
     arena = _Arena(start)
     last = _last_uses(gs)
+    made = {o: g.index for g in gs for n in g.nodes for o in n.outs}
     ends: dict[int, list[tuple[int, int]]] = {}
     outputs = set(b.outputs)
+    p.aliases = aliases(gs, b.outputs)
     for g in gs:
         temporary = _temporaries(p, g, arena)
         for n in g.nodes:
             for o in n.outs:
-                if o in lying and o not in outputs:
-                    p.places[o] = place = arena.take(bytes_of(o))
-                    ends.setdefault(last.get(o, g.index), []).append((place, bytes_of(o)))
+                root = p.aliases.get(o, (o, 0))[0]
+                if o in lying and root not in outputs and root not in p.places:
+                    p.places[root] = place = arena.take(bytes_of(root))
+                    ends.setdefault(last.get(root, made[root]), []).append((place, bytes_of(root)))
         for place, size in (*temporary, *ends.pop(g.index, ())):
             arena.give(place, size)
     p.size = arena.top - start

@@ -66,8 +66,8 @@ def _looked_up(w: Writer, n: Special, indices: Sequence[int], point: Val) -> Val
 def _gather(w: Writer, n: Special, body: Callable[[Val, Val], None]) -> None:
     """For every point: ``body(number of the point, place in the array)``, both counted in pieces of `inner` elements."""
     p, f = n.params, w.f
-    every = prod(p["looked"])
-    indices = range(len(n.ins) - len(p["looked"]), len(n.ins))
+    every, end = prod(p["looked"]), len(n.ins) - ("onto" in p)
+    indices = range(end - len(p["looked"]), end)
 
     def lead(a: Val, _: list[Val]) -> None:
         def point(b: Val, _: list[Val]) -> None:
@@ -98,7 +98,8 @@ def scatter_add(w: Writer, n: Special) -> None:
     x, y, inner, f = n.ins[0], n.outs[0], n.params["inner"], w.f
     assert isinstance(x, Access)
     source, goal, t = _start(w, n, 0), w.pointer(y), memory_type(TYPES[y.dtype])
-    w.fill(y, 0)
+    if "onto" not in n.params:
+        w.fill(y, 0)
     add = "logical_or" if y.dtype == "bool" else "add"
 
     def gather(point: Val, place: Val) -> None:

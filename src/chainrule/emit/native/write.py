@@ -131,6 +131,8 @@ class Writer:
     def block(self, p: Plan) -> None:
         for b, place in p.places.items():
             self.pointers[b] = self.at(place)
+        for b, (whole, offset) in p.aliases.items():
+            self.pointers[b] = self.f.offset(self.pointer(whole), offset, memory_type(TYPES[b.dtype]))
         for g in p.groups:
             if g.is_loop:
                 self.kernel(p, g, p.kernels[g.index])
@@ -202,9 +204,14 @@ class Writer:
         if n.fill is not None:
             self.fill(n.out, n.fill)
         for part in n.parts:
+            if isinstance(part.x, Access) and part.x.base in p.aliases:
+                continue  # it was made where it belongs
             self.copy(part.x, self.pointer(n.out), part.strides, part.offset, n.out.size)
 
     def special(self, p: Plan, g: Group, n: Special) -> None:
+        base = n.ins[-1]
+        if "onto" in n.params and not (isinstance(base, Access) and base.base in p.aliases):
+            self.initial(base, self.pointer(n.outs[0]))
         special_nodes.WRITE[n.kind](self, n)
 
     def call(self, p: Plan, g: Group, n: Call) -> None:
