@@ -100,3 +100,17 @@ def test_unknown_names_are_refused_with_the_nearest(capsys: pytest.CaptureFixtur
     assert main(["claims", "no_such_file.py"]) == 2
     assert main(["claims", "9.2.product", "--verdict", "true"]) == 2
     assert "no claim is left" in capsys.readouterr().err
+
+
+def test_the_file_in_the_guide_runs_as_the_guide_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "claims.md").read_text(encoding="utf-8")
+    code, said = (guide.split(f"```{language}\n")[1].split("```")[0] for language in ("python", "console"))
+    file = tmp_path / "my_claims.py"
+    file.write_text(code, encoding="utf-8")
+    assert main(["claims", str(file)]) == 0
+    out = capsys.readouterr().out
+    for line in said.splitlines()[1:-1]:
+        assert line.strip() in out
+    assert main(["claims", str(file), "--json"]) == 0
+    gradient = json.loads(capsys.readouterr().out)[0]
+    assert "1/n" in gradient["diagnosis"]
