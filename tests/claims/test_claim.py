@@ -157,3 +157,8 @@ def test_interval_holds_the_mean_as_often_as_it_says() -> None:
     assert np.mean(hits) == pytest.approx(0.9, abs=0.03)  # four standard errors
     assert above(np.array([1.0, 1.1, 0.9]), 0.0).holds
     assert not above(np.array([1.0, 1.1, 0.9]), 0.95).holds
+
+
+def test_shapes_that_do_not_fit_are_said_to_be_that() -> None:
+    judge = Derivative(square, CASES)
+    assert judge.diagnose(lambda x: np.ones((3, 3)) @ x) == "The shapes do not fit together."

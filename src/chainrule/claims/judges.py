@@ -90,7 +90,11 @@ class Derivative(Same):
         check: Any = getattr(cr, "check", None)
         if check is None:
             return ""
-        found = check(self.f, formula, *max(self.cases, key=lambda c: self._gap(formula, c) or 0.0), argnums=self.argnums)
+        gaps = [self._gap(formula, c) for c in self.cases]
+        if any(gap is None for gap in gaps):
+            return "The shapes do not fit together."
+        worst = max(zip(gaps, self.cases, strict=True), key=lambda pair: pair[0] or 0.0)[1]
+        found = check(self.f, formula, *worst, argnums=self.argnums)
         said = [d for d in found.diagnoses if not d.same_numbers]  # the rest are other names for the first
         return " ".join(f"{d.message} Right: {d.correction}" if d.correction else str(d.message) for d in said)
 

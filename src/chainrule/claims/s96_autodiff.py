@@ -76,9 +76,9 @@ def costs_a_few_evaluations(outputs: int) -> tuple[bool, dict[str, float]]:
     return ratio <= 4, {"cost in evaluations": ratio, "outputs": outputs}
 
 
-def two_ways(x: Any) -> Any:
+def two_ways(x: Any, a: Any) -> Any:
     """x reaches the loss through y, and directly."""
-    return np.sum(np.sin(inner(x))) + np.sum(x * x * A)
+    return np.sum(np.sin(inner(x))) + np.sum(x * x * a)
 
 
 def inner(x: Any) -> Any:
@@ -91,7 +91,7 @@ def jacobian_of_inner(x: Any) -> Any:
     return (1 - np.tanh(M @ x) ** 2)[:, None] * M
 
 
-def through_y(x: Any) -> Any:
+def through_y(x: Any, a: Any) -> Any:
     """The product along the one way."""
     return np.cos(inner(x)) @ jacobian_of_inner(x)
 
@@ -211,7 +211,7 @@ CLAIMS = (
     Claim(
         id="9.6.reverse.chain", lines=(578, 580), kind="derivative", verdict="conditional",
         statement="The derivative in x is that in y times dy/dx.", latex=r"\frac{\partial L}{\partial x} = \frac{\partial L}{\partial y} \frac{\partial y}{\partial x}",
-        judge=Derivative(two_ways, [(x,) for x in normals(63, (3,), (3,))], name="derivative of a value used twice"), stated=through_y, other=lambda x: through_y(x) + 2 * x * A,
+        judge=Derivative(two_ways, [(x, A) for x in normals(63, (3,), (3,))], name="derivative of a value used twice"), stated=through_y, other=lambda x, a: through_y(x, a) + 2 * x * a,
         note="With derivatives as rows, and where x reaches the loss through y only. A value that is used several times collects one such product "
         "from each use: this sum is what the backward pass accumulates, and leaving it out is the classic mistake.",
         note_latex=r"\frac{\partial L}{\partial x} = \sum_{y \text{ made of } x} \frac{\partial L}{\partial y} \frac{\partial y}{\partial x}", source="Griewank and Walther 2008, section 3.2",
