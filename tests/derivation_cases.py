@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -196,3 +197,12 @@ FUNCTIONS = (
     Written(tree, lambda r: ({"W": r.normal(size=(4, 3)), "b": r.normal(size=4)}, r.normal(size=3)), 0),
     Written(quadratic, lambda r: (r.normal(size=(3, 3)), r.normal(size=3)), "x"),
 )
+
+
+@cache
+def derived() -> dict[str, cr.Derivation]:
+    """All of them, once for all tests of a process."""
+    out = {c.name: c.derive() for c in CLASSICS}
+    for k, (f, make, wrt) in enumerate(FUNCTIONS):
+        out[f"function {k + 1}, {f.__name__}"] = cr.derive(f, *make(np.random.default_rng(k)), wrt=wrt)
+    return out

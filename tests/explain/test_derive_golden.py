@@ -5,44 +5,33 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pytest
 from latex2mathml.converter import convert
 
 import chainrule as cr
-from derivation_cases import CLASSICS, FUNCTIONS
+from derivation_cases import derived
 
 PATH = Path(__file__).parent / "golden" / "derivations.txt"
-Named = dict[str, cr.Derivation]
 
 
-@pytest.fixture(scope="module")
-def derived() -> Named:
-    out = {c.name: c.derive() for c in CLASSICS}
-    for k, (f, make, wrt) in enumerate(FUNCTIONS):
-        out[f"function {k + 1}, {f.__name__}"] = cr.derive(f, *make(np.random.default_rng(k)), wrt=wrt)
-    return out
-
-
-def test_the_formulas(derived: Named) -> None:
-    whole = "\n\n".join(f"### {name}\n{d.value_latex}\n{d}" for name, d in derived.items()) + "\n"
+def test_the_formulas() -> None:
+    whole = "\n\n".join(f"### {name}\n{d.value_latex}\n{d}" for name, d in derived().items()) + "\n"
     if os.environ.get("CHAINRULE_UPDATE_GOLDEN"):
         PATH.write_text(whole)
     assert whole == PATH.read_text()
 
 
-def test_they_are_latex(derived: Named) -> None:
+def test_they_are_latex() -> None:
     """They convert to MathML, every delimiter has its other half, no letter has two subscripts or superscripts."""
-    for name, d in derived.items():
+    for name, d in derived().items():
         for text in (d.latex, d.value_latex):
             convert(text)  # raises on unbalanced braces and on double scripts
             assert text.count(r"\left") == text.count(r"\right"), name
             assert not re.search(r"_\{[^{}]*\}_|\^\{[^{}]*\}\^|_._|\^.\^", text), name
 
 
-def test_they_are_short(derived: Named) -> None:
+def test_they_are_short() -> None:
     """No bracket around a bracket, none around a letter, no plus before a minus, no number with ten digits."""
-    for name, d in derived.items():
+    for name, d in derived().items():
         text = d.latex
         for start, inner in brackets(text):
             function = re.search(r"(\\[a-zA-Z]+|\})$", text[:start].rstrip())  # det(X), softmax_rows(X)
@@ -62,8 +51,8 @@ def brackets(text: str) -> Iterator[tuple[int, str]]:
             yield start, text[start + 6 : m.start()].strip()
 
 
-def test_each_line_was_checked(derived: Named) -> None:
-    for name, d in derived.items():
+def test_each_line_was_checked() -> None:
+    for name, d in derived().items():
         r = d.checks
         assert len(r.instances) == 3, name
         assert r.automatic < 1e-10, name

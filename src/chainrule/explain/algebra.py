@@ -22,7 +22,8 @@ def cost(x: Tensor) -> float:
 def _cost(t: Term, seen: set[str], free: Sequence[Index]) -> float:
     total = 1.5 + 0.5 * (abs(t.coef.number) != 1) + 0.3 * len(t.coef.powers) + 0.6 * len(_lonely(t, free))
     for f in t.factors:
-        total += 1 + (1.0 if isinstance(f.atom, tn.Apply | tn.Op) else 0.3) * (f.power != 1)
+        written_out = isinstance(f.atom, tn.Apply | tn.Op) or (isinstance(f.atom, tn.Leaf) and f.at)
+        total += 1 + (1.0 if written_out else 0.3) * (f.power != 1)
         if isinstance(f.atom, Bracket) and f.atom.key in seen:
             total += 0.3
         elif isinstance(f.atom, Bracket):

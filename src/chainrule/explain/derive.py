@@ -29,6 +29,7 @@ _NOTES = {
     "generic": "where no two numbers that are compared are equal (at kinks the derivative is one of several)",
     "invertible": "where the matrix is invertible",
     "determinant": "where the determinant is not 0",
+    "stopped": "what stands under stop_gradient counts as a constant",
 }
 
 

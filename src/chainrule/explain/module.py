@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from chainrule.explain.derive import Derivation
 
 _RESERVED = {"np", "special", "value", "gradient"}
+_SHADOWED = "_of_the_user"
+"""Ends the name of an argument that is called like a module, until the text is whole."""
 
 
 def module(d: Derivation) -> str:
@@ -27,14 +30,23 @@ def module(d: Derivation) -> str:
     p = d.problem
     taken = {*p.names, *[n for n, _ in d.definitions], *_RESERVED}
     sizes = {n: n if n not in taken else f"{n}_" for n in p.sizes}
-    printer = Printer(sizes)
+    printer = Printer(sizes, {n: f"{n}{_SHADOWED}" for n in p.names if n in ("np", "special")})
     with_value = {n for n, _ in needed_by([d.expressions.value], d.expressions.definitions)}
     with_targets = {n for n, _ in needed_by(d.expressions.targets, d.expressions.definitions)}
     value = _function(d, printer, "value", [(n, x) for n, x in d.definitions if n in with_value], [d.value])
     gradient = _function(d, printer, "gradient", [(n, x) for n, x in d.definitions if n in with_targets], d.gradients)
-    text = _assembled(printer, [value, gradient])
+    text = _unshadowed(_assembled(printer, [value, gradient]))
     _checked(d, text)
     return text
+
+
+def _unshadowed(text: str) -> str:
+    """Modules by their full names, where an argument has the short one."""
+    if _SHADOWED not in text:
+        return text
+    text = text.replace("import numpy as np", "import numpy").replace("from scipy import special", "import scipy.special")
+    text = re.sub(r"\bnp\.", "numpy.", re.sub(r"(?<!\.)\bspecial\.", "scipy.special.", text))
+    return text.replace("import scipy.scipy.special", "import scipy.special").replace(_SHADOWED, "")
 
 
 def _assembled(printer: Printer, functions: Sequence[str]) -> str:
@@ -64,7 +76,7 @@ def _function(
     else:
         tail = "," if len(texts) == 1 else ""
         lines.append((f"return {', '.join(texts)}{tail}", _said(d, name, results)))
-    head = [f"def {name}({', '.join(p.names)}):"]
+    head = [f"def {name}({', '.join([printer.renamed.get(n, n) for n in p.names])}):"]
     head += [f'    """{_summary(d, name)}"""']
     return "\n".join([*head, *_sizes(d, printer), *[line for code, note in lines for line in _wrapped(code, note)]])
 
@@ -105,16 +117,16 @@ def _sizes(d: Derivation, printer: Printer) -> list[str]:
         if n not in printer.used or n in known:
             continue
         k, axis = next((k, a) for k, shape in enumerate(p.shapes) for a, m in enumerate(shape) if m == n)
-        shape = p.shapes[k]
+        shape, owner = p.shapes[k], printer.renamed.get(p.names[k], p.names[k])
         if (
             len(shape) > 1
             and all(isinstance(m, str) and m in printer.used and m not in known for m in shape)
             and len(set(shape)) == len(shape)
         ):
-            out.append(f"    {', '.join(printer.sizes[str(m)] for m in shape)} = {p.names[k]}.shape")
+            out.append(f"    {', '.join(printer.sizes[str(m)] for m in shape)} = {owner}.shape")
             known.update(map(str, shape))
         else:
-            out.append(f"    {printer.sizes[n]} = {p.names[k]}.shape[{axis}]")
+            out.append(f"    {printer.sizes[n]} = {owner}.shape[{axis}]")
             known.add(n)
     return out
 

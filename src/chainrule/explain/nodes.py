@@ -56,11 +56,17 @@ class Name(Node):
         return env[self.name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Literal(Node):
     """An array that the program holds itself."""
 
     value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and np.array_equal(self.value, other.value)
+
+    def __hash__(self) -> int:
+        return hash(self.value.tobytes())
 
     def evaluate(self, env: Arrays, sizes: Sizes) -> Any:
         return self.value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.explain.instances import arguments, instances
-from chainrule.explain.sizes import PRIMES
+from chainrule.explain.sizes import TRIED
 from chainrule.graphs import Graph
 from chainrule.ir.graph import Graph as IrGraph
 from chainrule.ir.graph import Var
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def example_sizes(d: Derivation) -> dict[str, int]:
     """Small sizes, all different."""
-    return dict(zip(d.problem.sizes, [3, 4, 2, *PRIMES], strict=False))
+    return dict(zip(d.problem.sizes, [3, 4, 2, *TRIED], strict=False))
 
 
 def whole_graph(d: Derivation) -> Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,12 +145,13 @@ def from_function(
             else [given[owner[k]] if owner.count(owner[k]) == 1 else n for k, n in enumerate(labels)]
         )
     arrays = [k for k, x in enumerate(leaves) if _is_array(x)]
+    labels = _valid([labels[k] for k in arrays], arrays, labels)
     values = [np.asarray(leaves[k]) for k in arrays]
 
     def call(given: Sequence[Any], sizes: Sizes) -> Any:
         new = list(leaves)
         for k, v in zip(arrays, given, strict=True):
-            new[k] = v
+            new[k] = v.copy() if isinstance(v, np.ndarray) else v  # a function may change its arguments
         at, trees = 0, list[Any]()
         for xs, spec in flat:
             trees.append(unflatten(spec, new[at : at + len(xs)]))
@@ -157,6 +159,9 @@ def from_function(
         return f(*trees)
 
     kept = [labels[k] for k in arrays]
+    empty = [n for n, v in zip(kept, values, strict=True) if not v.size]
+    if empty:
+        raise ValueError(f"{empty[0]} is empty: an example needs something on each of its axes")
     dtypes = [F64 if v.dtype.kind == "f" else v.dtype for v in values]
     chosen, single = _chosen_arguments(wrt, f, args, kept, [owner[k] for k in arrays])
     for k in chosen:
@@ -166,6 +171,16 @@ def from_function(
     p.locals = getattr(getattr(f, "__code__", None), "co_varnames", ())
     _infer(p)
     return p
+
+
+def _valid(kept: Sequence[str], arrays: Sequence[int], labels: Sequence[str]) -> list[str]:
+    """The names, Python's own words with an underscore; those of arrays are identifiers, and differ."""
+    for n in kept:
+        if not n.isidentifier():
+            raise ValueError(f"names has {n!r}, and a name is made of letters, digits and underscores")
+        if kept.count(n) > 1:
+            raise ValueError(f"names has {n} twice")
+    return [f"{n}_" if k in arrays and keyword.iskeyword(n) else n for k, n in enumerate(labels)]
 
 
 def _is_array(x: Any) -> bool:

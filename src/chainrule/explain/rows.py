@@ -59,6 +59,7 @@ def _cast(r: Reader, xs: list[Tensor], p: Params, outs: Any, e: Eqn) -> list[Ten
 
 @reads("stop_gradient")
 def _stop(r: Reader, xs: list[Tensor], p: Params, outs: Any, e: Eqn) -> list[Tensor]:
+    r.note("stopped")
     return [xs[0]]
 
 

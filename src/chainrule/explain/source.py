@@ -24,10 +24,11 @@ WIDTH = 118
 
 
 class Printer:
-    """Writes trees as NumPy expressions; `sizes` are the names of the variables that hold sizes."""
+    """Writes trees as NumPy expressions; `sizes` are the names of the variables that hold sizes, `renamed` of some arguments."""
 
-    def __init__(self, sizes: dict[str, str]) -> None:
+    def __init__(self, sizes: dict[str, str], renamed: dict[str, str] | None = None) -> None:
         self.sizes = sizes
+        self.renamed = renamed or {}
         self.used: set[str] = set()
         self.helpers: dict[str, str] = {}
         self.constants: list[tuple[str, Any]] = []
@@ -106,7 +107,7 @@ class Printer:
 
 
 def _name(p: Printer, x: Any) -> Code:
-    return Code(s.name(x.name), every(x))
+    return Code(s.name(p.renamed.get(x.name) or x.name), every(x))
 
 
 def _literal(p: Printer, x: Any) -> Code:
@@ -248,7 +249,11 @@ def _call(p: Printer, x: Any) -> Code:
             raise errors.NoFormulaError(f"'{x.prim}' cannot be written as NumPy source.")
         name = collect(row.value, p.helpers)
         out = s.fill(f"{name}({', '.join(['{*}', *[f'{k}={{{k}}}' for k in params]])})", *xs, **params)
-    return Code(s.fill(f"{{0}}[{x.output}]", out) if x.output else out, every(x))
+    return Code(s.fill(f"{{0}}[{x.output}]", out) if x.prim in _SEVERAL else out, every(x))
+
+
+_SEVERAL = ("eigh", "qr", "svd")
+"""Functions that give several arrays."""
 
 
 def _param(p: Printer, q: Any) -> str:

@@ -115,6 +115,10 @@ class _Story:
             self.used.add(name)
             self.names[v] = name
 
+    def moving(self, e: Eqn) -> list[Var]:
+        """The operands of an equation that depend on the arguments."""
+        return [a for a in e.ins if isinstance(a, Var) and a in self.depends]
+
     def value_of(self, spot: int) -> Var:
         """The value of a step."""
         return self.graph.eqns[spot].outs[-1]
@@ -146,12 +150,15 @@ def _sizes(column: Sequence[Var], at: Sequence[Any]) -> list[Any]:
     return [fitted(ns, at) for ns in zip(*[v.type.shape for v in column], strict=True)]
 
 
-def rule_name(e: Eqn) -> str:
-    """What the rule for an equation is called."""
+def rule_name(e: Eqn, moving: Sequence[Any]) -> str:
+    """What the rule for an equation is called; `moving` are the operands that depend on the argument."""
+    first = len(moving) == 1 and moving[0] is e.ins[0]
+    if e.prim == "neg" or (e.prim == "mul" and len(moving) == 1) or (e.prim == "div" and first):
+        return "constant factor"
     if e.prim == "contract":
         if len(e.ins) == 1:
             return "a sum: each term counts once"
-        return "product rule (bilinear)"
+        return "linear map" if len(moving) == 1 else "product rule for matrices"
     return _RULES.get(e.prim, f"derivative of {e.prim}")
 
 
@@ -189,7 +196,14 @@ def forward_steps(d: Derivation) -> list[Step]:
         lines.append((name, tangent))
         local = part.local(known[spot], write)
         left = _symbol(name)
-        out.append(Step(rule_name(e), f"{left} = {write.text(known[spot])}", local, f"d{left} = {_with_d(write.text(tangent))}"))
+        out.append(
+            Step(
+                rule_name(e, story.moving(e)),
+                f"{left} = {write.text(known[spot])}",
+                local,
+                f"d{left} = {_with_d(write.text(tangent))}",
+            )
+        )
     _check_forward(d, story, known, lines)
     return out
 
@@ -328,7 +342,7 @@ def reverse_steps(d: Derivation) -> list[Step]:
             lines.append((name, share))
             local = part.local_of(i, known[spot], write)
             result = f"{_symbol(f'bar_{name}')} {more} {write.text(share)}"
-            out.append(Step(rule_name(e), f"{left} = {write.text(known[spot])}", local, result))
+            out.append(Step(rule_name(e, story.moving(e)), f"{left} = {write.text(known[spot])}", local, result))
     for k in p.wrt:
         name = p.names[k]
         out.append(

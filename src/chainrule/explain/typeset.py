@@ -18,7 +18,8 @@ from chainrule.prims import TABLE
 HALF = Fraction(1, 2)
 INDICES = "ijklmnpqrstuvabch"
 At = tuple[str, ...]
-_WORDS = {"softmax": "softmax", "logsumexp": "logsumexp"}
+_PARTS = {"eigh": (r"\lambda", "Q"), "qr": ("Q", "R"), "svd": ("U", r"\sigma", r"V^{\top}")}
+"""What the parts of a factorisation are called: eigenvalues and eigenvectors, ..."""
 
 
 class Typesetter:
@@ -302,6 +303,9 @@ def _call(w: Typesetter, x: Any, at: At | None) -> Term:
         return _extreme(w, x, at, {"reduce_max": r"\max", "reduce_min": r"\min", "reduce_prod": r"\prod"}[x.prim], params["axes"])
     row = TABLE[x.prim]
     said = _said(x, params)
+    if x.prim in _PARTS:
+        text = rf"{_PARTS[x.prim][x.output]}\left({xs[0].text}\right)"
+        return Term(text, FUNCTION, symbol=True).indexed(subscript(at or ()))
     notation = (
         row.notation
         if row.notation and not params

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule import errors
 from chainrule.explain import numeric
 from chainrule.explain.instances import Instance, instances
 from chainrule.explain.nodes import Call, Func, Node
@@ -143,8 +144,9 @@ def verified(d: Any, seed: int = 20_240) -> Report:
     p: Problem = d.problem
     rng = np.random.default_rng(seed)
     make: Any = hessian if d.order == 2 else grad if d.scalar else jacobian
-    worst, told, stepped = 0.0, list[float](), list[float]()
+    worst, witnesses = 0.0, _Witnesses(d, rng)
     at = instances(p, 3, seed)
+    _repeatable(p, at[0])
     for inst in at:
         env = environment(d, inst)
         worst = max(worst, _line(p.call(inst.arrays, inst.sizes), d.value, env, inst, "the value"))
@@ -155,14 +157,57 @@ def verified(d: Any, seed: int = 20_240) -> Report:
             worst = max(worst, _line(truth, g, env, inst, name, rounding(p, inst, k) if d.order == 1 else 1e-12))
             if d.order == 1:
                 out = g.full(env, inst.sizes)
-                out = out.T if d.layout == "numerator" and d.scalar else out
-                q = against_quotients(p, inst, k, out, rng)
-                if q is not None:
-                    if q > 1:
-                        raise VerificationError(f"{name} is not what difference quotients say, at sizes {inst.sizes}")
-                    told.append(q)
-                stepped += _stepped(d, inst, k, out, rng)
+                witnesses.hear(inst, k, out.T if d.layout == "numerator" and d.scalar else out)
+    told, stepped = witnesses.told, witnesses.stepped
+    if not witnesses.against:
+        d.notes[:] = [n for n in d.notes if n != "stopped"]  # what was stopped does not change the derivative: a shift, say
     return Report([i.sizes for i in at], worst, max(told, default=None), max(stepped, default=None), seed)
+
+
+def _repeatable(p: Problem, at: Instance) -> None:
+    with np.errstate(all="ignore"):
+        first, second = (np.asarray(p.call(at.arrays, at.sizes)) for _ in range(2))
+    if not np.array_equal(first, second, equal_nan=True):
+        raise errors.NoFormulaError("The function gives different results for the same arguments; a formula has none to give.")
+
+
+class _Witnesses:
+    """Difference quotients and the complex step: what they say, in the units in which more than 1 is a contradiction."""
+
+    def __init__(self, d: Any, rng: np.random.Generator) -> None:
+        self.d, self.rng = d, rng
+        self.told, self.stepped = list[float](), list[float]()
+        self.stopped = "stopped" in d.notes
+        self.against = False
+        self.analytic = all(map(analytic, [*[x for _, x in d.definitions], d.value]))
+
+    def hear(self, inst: Instance, k: int, gradient: Any) -> None:
+        """Ask both about one derivative; where the function stops gradients, they may contradict by decree."""
+        p: Problem = self.d.problem
+        name = f"the derivative with respect to {p.names[k]}"
+        q = against_quotients(p, inst, k, gradient, self.rng)
+        if q is not None and q > 1:
+            self.contradicted(f"{name} is not what difference quotients say, at sizes {inst.sizes}")
+        elif q is not None:
+            self.told.append(q)
+        if self.analytic:
+            with np.errstate(all="ignore"):
+                gap = against_complex_step(self.value, inst, k, gradient, self.rng, rounding(p, inst, k))
+            if gap < TOLERANCE:
+                self.stepped.append(gap)
+            else:
+                self.contradicted(f"{name} is not what the complex step says")
+
+    def contradicted(self, text: str) -> None:
+        if not self.stopped:
+            raise VerificationError(text)
+        self.against = True
+
+    def value(self, xs: Sequence[Any], sizes: Sizes) -> Any:
+        env = dict(zip(self.d.problem.names, xs, strict=True))
+        for name, x in self.d.definitions:
+            env[name] = x.full(env, sizes)
+        return self.d.value.full(env, sizes)
 
 
 def environment(d: Any, inst: Instance) -> dict[str, Any]:
@@ -181,21 +226,3 @@ def _line(truth: Any, x: Node, env: dict[str, Any], inst: Instance, what: str, l
     if not gap < TOLERANCE:
         raise VerificationError(f"the formula for {what} is off by {gap:.1e} at sizes {inst.sizes}")
     return gap
-
-
-def _stepped(d: Any, inst: Instance, k: int, gradient: Any, rng: np.random.Generator) -> list[float]:
-    trees = [x for _, x in d.definitions] + [d.value]
-    if not all(map(analytic, trees)):
-        return []
-
-    def run(xs: Sequence[Any], sizes: Sizes) -> Any:
-        env = dict(zip(d.problem.names, xs, strict=True))
-        for name, x in d.definitions:
-            env[name] = x.full(env, sizes)
-        return d.value.full(env, sizes)
-
-    with np.errstate(all="ignore"):
-        gap = against_complex_step(run, inst, k, gradient, rng, rounding(d.problem, inst, k))
-    if not gap < TOLERANCE:
-        raise VerificationError(f"the derivative with respect to {d.problem.names[k]} is not what the complex step says")
-    return [gap]
