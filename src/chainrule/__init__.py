@@ -14,7 +14,19 @@ from chainrule.flow import checkpoint, cond, custom_jvp, custom_vjp, fori_loop, 
 from chainrule.graphs import Graph, trace
 
 if TYPE_CHECKING:
-    from chainrule import analysis, distributions, generative, integrals, losses, nn, optim, regularizers, rl, testing
+    from chainrule import (
+        analysis,
+        distributed,
+        distributions,
+        generative,
+        integrals,
+        losses,
+        nn,
+        optim,
+        regularizers,
+        rl,
+        testing,
+    )
     from chainrule import estimators as estimators  # not among the starred names: it needs scikit-learn
     from chainrule.explain.check import Check, Diagnosis, check
     from chainrule.explain.derive import Derivation, derive
@@ -39,6 +51,7 @@ _LATER = {
     "testing": "chainrule.testing",
     "integrals": "chainrule.integrals",
     "integrate": "chainrule.integrals:integrate",
+    "distributed": "chainrule.distributed",
     "distributions": "chainrule.distributions",
     "analysis": "chainrule.analysis",
     "losses": "chainrule.losses",
@@ -70,8 +83,8 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Check", "Derivation", "Diagnosis", "EarlyStopping", "Graph", "analysis", "check", "check_loss", "check_optimizer",
-    "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "derive", "distributions", "errors", "expectation",
-    "fit", "fori_loop", "generative", "grad", "hessian", "hvp", "integrals", "integrate", "jacobian", "jit", "jvp",
-    "linearize", "losses", "minimize", "nn", "optim", "random", "regularizers", "rl", "scan", "special",
+    "checkpoint", "cond", "custom_jvp", "custom_vjp", "debug_nans", "derive", "distributed", "distributions", "errors",
+    "expectation", "fit", "fori_loop", "generative", "grad", "hessian", "hvp", "integrals", "integrate", "jacobian",
+    "jit", "jvp", "linearize", "losses", "minimize", "nn", "optim", "random", "regularizers", "rl", "scan", "special",
     "stop_gradient", "testing", "trace", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip

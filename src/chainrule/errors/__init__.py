@@ -10,7 +10,7 @@ from chainrule.errors.derivatives import IntegerArgumentError, NonFiniteError, N
 from chainrule.errors.formulas import FormulaError, NoFormulaError
 from chainrule.errors.frames import boundary
 from chainrule.errors.functions import UnknownFunctionError, UnknownMethodError, UnsupportedArgumentError
-from chainrule.errors.training import CheckpointError, DivergedError
+from chainrule.errors.training import CheckpointError, DistributedError, DivergedError
 from chainrule.errors.types import AxisError, DtypeError, ShapeError, TreeError
 from chainrule.errors.values import ConversionError, EscapedValueError, InPlaceError, ValueNeededError
 
@@ -33,6 +33,7 @@ CLASSES: tuple[type[ChainruleError], ...] = (
     NonFiniteError,
     DivergedError,
     CheckpointError,
+    DistributedError,
     FormulaError,
     NoFormulaError,
 )

@@ -79,3 +79,33 @@ class CheckpointError(ChainruleError, ValueError):
 
     code = "CR501"
     title = "CHECKPOINT CANNOT BE USED"
+
+
+class DistributedError(ChainruleError, RuntimeError):
+    """Processes that train together cannot begin, or cannot go on.
+
+    The coordinator does not answer, its port is in use, a process has not called, has another version or other data; or, later,
+    one of them is gone or has come to a halt. The message says which, and every process that is left gets it within the timeout
+    that was given to `cr.distributed.initialize`. Where a checkpoint was asked for, process 0 has saved what was reached: start
+    all processes again with the same arguments, and they go on from there.
+
+    Fails:
+
+    >>> import chainrule as cr
+    >>> cr.distributed.initialize("127.0.0.1:9", processes=2, process_id=1, timeout=0.2)
+    Traceback (most recent call last):
+    ...
+    chainrule.errors.DistributedError: -- PROCESSES CANNOT WORK TOGETHER ... CR502
+    ...
+    Nobody answers at 127.0.0.1:9 ...
+    Is it running, is this its address, and does a firewall let the port through?
+
+    Works:
+
+    >>> cr.distributed.initialize(processes=1)
+    >>> cr.distributed.process_count()
+    1
+    """
+
+    code = "CR502"
+    title = "PROCESSES CANNOT WORK TOGETHER"

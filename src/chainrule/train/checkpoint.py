@@ -141,6 +141,18 @@ def load(folder: Path) -> Checkpoint | None:
     return Checkpoint({k: np.array(x) for k, x in _safetensors().load(data).items()}, facts)
 
 
+def packed(found: Checkpoint) -> bytes:
+    """A checkpoint as bytes, for a process that does not see the folder."""
+    facts = json.dumps(found.facts).encode()
+    return len(facts).to_bytes(8, "little") + facts + _safetensors().save(dict(found.arrays))
+
+
+def unpacked(data: bytes) -> Checkpoint:
+    """What `packed` has packed."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return Checkpoint({k: np.array(x) for k, x in _safetensors().load(data[end:]).items()}, json.loads(data[8:end]))
+
+
 def _facts(path: Path, cure: str) -> dict[str, Any]:
     try:
         facts: Any = json.loads(path.read_bytes())

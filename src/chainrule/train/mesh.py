@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule import distributed
 from chainrule.build.tree import flatten, map_tree, unflatten
 from chainrule.train.data import Array, Piece, Rows
 from chainrule.train.model import Anatomy, Objective, Parts
@@ -26,7 +27,9 @@ class MeshSteps(Steps):
         from chainrule.emit.xla_mesh import Mesh
 
         super().__init__(objective, anatomy, rule, "xla")
-        self.mesh = Mesh(devices)
+        self.group = distributed.current()
+        with self.group.together("the start of the training"):
+            self.mesh = Mesh(devices)
         self.made: dict[Any, Any] = {}
 
     def kept(self, state: State) -> State:
@@ -51,7 +54,8 @@ class MeshSteps(Steps):
             return Loop(graph, self.mesh, params, sizes)
 
         loop = self._once(("take", *[(x.shape[1:], x.dtype, n) for x, n in zip(leaves, sizes, strict=True)]), make)
-        new, losses, good = loop(held, leaves, np.asarray(key), first)
+        with self.group.together(f"step {first + 1}"):
+            new, losses, good = loop(held, leaves, np.asarray(key), first)
         return unflatten(spec, new), losses, good
 
     def judge(self, state: State, source: Rows, rows: Array, key: Any) -> Array:
@@ -76,7 +80,8 @@ class MeshSteps(Steps):
             return OnMesh(graph, self.mesh, {len(held) + k: (1, n) for k in range(len(leaves))})
 
         program = self._once((name, count, n), make)
-        return program(*held, *leaves, *more)[0]
+        with self.group.together("the judgement of the model"):
+            return program(*held, *leaves, *more)[0]
 
     def _mine(self, source: Rows, rows: Array) -> Parts:
         """The examples of this process's devices, of rows int64[steps, count, size]."""

@@ -10,7 +10,7 @@ REASONS = {
     "finished": "all epochs were run",
     "early": "early stopping: no better for a while",
     "callback": "a callback asked to stop",
-    "interrupted": "interrupted from the keyboard",
+    "interrupted": "interrupted",
     "diverged": "the next step makes NaN",
 }
 """Why training ended, in words."""

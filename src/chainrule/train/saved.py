@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.build.tree import flatten, map_tree, paths, unflatten
-from chainrule.train import checkpoint
+from chainrule.train import checkpoint, together
 from chainrule.train.history import Array
 from chainrule.train.steps import State
 
@@ -74,9 +74,10 @@ def _all(parts: Sequence[Array], dtype: Any) -> Array:
 def begin(t: Training, folder: Path) -> None:
     """Go on from the newest checkpoint of a folder, if that is wanted and there is one."""
     if not t.options.resume:
-        checkpoint.clear(folder)
+        if t.group.id == 0:
+            checkpoint.clear(folder)
         return
-    found = checkpoint.load(folder)
+    found = together.loaded(t, folder)
     if found is None:
         return
     checkpoint.compare(found.facts.get("made_for", {}), t.signature())

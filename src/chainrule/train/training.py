@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import errors, random
-from chainrule.build.tree import flatten, unflatten
+from chainrule import distributed, errors, random
+from chainrule.build.tree import flatten, map_tree, unflatten
 from chainrule.calls import traced
 from chainrule.emit.watch import debug_nans
-from chainrule.train import saved
+from chainrule.ir.graph import Graph
+from chainrule.train import saved, together
 from chainrule.train.callbacks import Best, Callback, EarlyStopping, Moment
 from chainrule.train.data import Arrays, Piece, Stream, is_stream
 from chainrule.train.history import Array, History, mean_by_size
@@ -79,9 +80,10 @@ class Training:
         self, model: Tree, loss: Callable[..., Any], data: Any, optimizer: Any, validation: Any, apply: Any, options: Options
     ) -> None:
         self.options = options
+        self.group = distributed.current()
         anatomy = Anatomy.of(model)
         self._sources(data, validation, anatomy)
-        first = self._first_batch()
+        first = self.first_batch()
         self.objective = Objective(loss, Forward(model, apply), len(first))
         if options.metrics and not (len(first) == 2 and self.objective.forward.callable):
             raise TypeError("fit: metrics compare targets with outputs, which needs data (x, y) and a model that can be called")
@@ -107,7 +109,9 @@ class Training:
 
     def _compiled(self) -> Steps:
         o = self.options
-        if o.engine == "xla":
+        if self.group.processes > 1 and o.engine not in (None, "xla"):
+            raise ValueError(f"fit: {self.group.processes} processes train with engine='xla', not {o.engine!r}")
+        if o.engine == "xla" or self.group.processes > 1:
             return MeshSteps(self.objective, self.anatomy, self.rule, o.devices)
         if o.devices is not None:
             raise ValueError("fit: devices are those of engine='xla'")
@@ -135,7 +139,8 @@ class Training:
         order = random.permutation(self._key(_HELD_OUT), source.n)
         return source.part(np.sort(order[count:])), source.part(np.sort(order[:count]))
 
-    def _first_batch(self) -> Any:
+    def first_batch(self) -> Any:
+        """The examples of one batch."""
         if isinstance(self.source, Stream):
             batch, self.source = self.source.first()
             return batch
@@ -155,6 +160,11 @@ class Training:
         traced(run, ([x for x in anatomy.leaves if isinstance(x, np.ndarray)],), {}, name="fit", values=False)
         return anatomy.also_measured(found)
 
+    def traced(self, batch: Any) -> Graph:
+        """The graph of a step with one batch."""
+        run = map_tree(lambda x: x[None], batch)
+        return self.steps.one.trace(self.state, None, [run], self.options.key, np.int64(0))
+
     def signature(self) -> dict[str, Any]:
         """What a checkpoint must have in common with this training."""
         o, streamed = self.options, isinstance(self.source, Stream)
@@ -173,20 +183,40 @@ class Training:
     def run(self) -> None:
         """Run to the end, wherever that is."""
         start = time.perf_counter()
+        together.alike(self)
         if self.options.folder is not None:
             saved.begin(self, self.options.folder)
-        self.watcher = watcher(self.options.progress, self.options.epochs)
+        self.watcher = watcher(self.options.progress if self.group.id == 0 else False, self.options.epochs)
+        self.group.rescue = self._save
         try:
-            with interruptions() as interrupted:
+            with interruptions(several=self.group.processes > 1) as interrupted:
                 self._epochs(interrupted)
-        except KeyboardInterrupt:  # out of a callback, or where no handler could be set
-            self.record.stopped = "interrupted"
+            self._save()
+        except errors.DistributedError:
+            self._save()
+            raise
+        except errors.DivergedError:
+            raise
+        except BaseException as e:
+            if not self._ends_in_order(e):
+                raise
         finally:
+            self.group.rescue = None
             self.watcher.close()
             self.seconds = time.perf_counter() - start
-        self._save()
 
-    def _epochs(self, interrupted: list[bool]) -> None:
+    def _ends_in_order(self, e: BaseException) -> bool:
+        """Ctrl-C out of a callback, or where no handler could be set, ends a training in order; nothing else does."""
+        if self.group.processes > 1:
+            self.group.failed(e)
+            return False
+        if isinstance(e, KeyboardInterrupt):
+            self.record.stopped = "interrupted"
+            self._save()
+            return True
+        return False
+
+    def _epochs(self, interrupted: list[str]) -> None:
         r, patience = self.record, self.options.early_stopping
         while r.epoch < self.options.epochs:
             if patience and self.best.waited >= patience.patience:
@@ -223,7 +253,7 @@ class Training:
         total = -(-self.source.n // (self.options.batch_size * self.options.accumulate))
         return max(1, round(self.options.every * total))
 
-    def _steps(self, interrupted: list[bool]) -> bool:
+    def _steps(self, interrupted: list[str]) -> bool:
         """The steps of an epoch, or what is left of them; False if interrupted in between."""
         r, key = self.record, self._key(_STEPS)
         for piece in self._pieces():
@@ -233,10 +263,11 @@ class Training:
             except BaseException:
                 self.state = before
                 raise
+            seconds = together.agree(self, piece, time.perf_counter() - start, interrupted)
             if not good:
                 self._diverged(before, piece, key)
             self._note(state, losses, piece.examples)
-            self.pace.took(piece.steps, time.perf_counter() - start)
+            self.pace.took(piece.steps, seconds)
             every = self._every()
             if every is not None and r.at % every == 0:
                 self._save()
@@ -266,12 +297,14 @@ class Training:
             r.columns["val_loss"].append(self.judged(self.held_out))
         if o.metrics:
             self._measure()
+        together.settle(self, r.columns)
         r.epoch, r.at = r.epoch + 1, 0
         better = self.best.see(r.columns[self.best.monitor][-1], r.epoch)
         if better and o.early_stopping is not None and o.early_stopping.restore_best:
             self.best_state = copied(self.state)
         moment = Moment(r.epoch, r.step, r.history, lambda: self._model(copied(self.state))) if o.callbacks else None
-        return [f(moment) for f in o.callbacks if moment].count(True) > 0
+        stop = [f(moment) for f in o.callbacks if moment].count(True) > 0
+        return together.any_of(self, stop) if o.callbacks else stop
 
     # --- judging ----------------------------------------------------------------------------------------------------
 
@@ -332,7 +365,7 @@ class Training:
 
     def _save(self) -> None:
         now = (self.record.epoch, self.record.at, self.record.step)
-        if self.options.folder is not None and now != self.saved:
+        if self.options.folder is not None and now != self.saved and self.group.id == 0:
             saved.write(self, self.options.folder)
             self.saved = now
 
@@ -374,20 +407,25 @@ def last(parts: Sequence[Array], n: int) -> Array:
 
 
 @contextmanager
-def interruptions() -> Generator[list[bool], None, None]:
-    """A list that is filled by Ctrl-C, so that a step is never cut in two; a second Ctrl-C interrupts at once."""
-    pressed: list[bool] = []
+def interruptions(several: bool = False) -> Generator[list[str], None, None]:
+    """A list that is filled by Ctrl-C, so that a step is never cut in two; a second Ctrl-C interrupts at once.
+
+    Where several processes train, SIGTERM does the same, which is how a scheduler says that time is up.
+    """
+    pressed: list[str] = []
     if threading.current_thread() is not threading.main_thread():
         yield pressed
         return
+    signals = (signal.SIGINT, signal.SIGTERM) if several else (signal.SIGINT,)
 
     def press(number: int, frame: Any) -> None:
         if pressed:
             raise KeyboardInterrupt
-        pressed.append(True)
+        pressed.append(signal.Signals(number).name)
 
-    old = signal.signal(signal.SIGINT, press)
+    old = [(s, signal.signal(s, press)) for s in signals]
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, old)
+        for s, handler in old:
+            signal.signal(s, handler)
