@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from chainrule.emit.symbols import ATOM, PRODUCT, SUM, Term, number, symbol
+from chainrule.emit.symbols import ATOM, FUNCTION, PRODUCT, SUM, Term, number, symbol
 from chainrule.explain.sizes import Linear, Monomial
 
 HALF = Fraction(1, 2)
@@ -110,3 +110,15 @@ def ratio(top: Sequence[Term], bottom: Sequence[Term]) -> Term:
 
 def within(t: Term) -> Term:
     return t if t.level >= PRODUCT and not t.big else t.bracketed
+
+
+def called(t: Term) -> bool:
+    """A function whose argument stands in brackets: sign(x), and not sin x."""
+    if t.level != FUNCTION or not t.text.endswith(r"\right)"):
+        return False
+    depth = 0
+    for m in re.finditer(r"\\left\(|\\right\)", t.text):
+        depth += 1 if m[0] == r"\left(" else -1
+        if not depth:
+            return m.end() == len(t.text)
+    return False

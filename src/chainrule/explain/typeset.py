@@ -11,7 +11,7 @@ from chainrule.emit.latex import noted
 from chainrule.emit.symbols import ATOM, FUNCTION, NEGATIVE, POWER, PRODUCT, RELATION, SUM, Term, number, symbol
 from chainrule.explain import nodes as nd
 from chainrule.explain.nodes import Node
-from chainrule.explain.numerals import joined, ratio, size_term, split_monomial, within
+from chainrule.explain.numerals import called, joined, ratio, size_term, split_monomial, within
 from chainrule.explain.sizes import Monomial
 from chainrule.prims import TABLE
 
@@ -179,7 +179,7 @@ def _chain(w: Typesetter, x: Any, at: At | None) -> Term:
     parts: list[Term] = []
     for f in x.factors:
         t = w(f)
-        parts.append(t if t.level > FUNCTION or t.symbol or _called(t) else t.bracketed)
+        parts.append(t if t.level > FUNCTION or t.symbol or called(t) else t.bracketed)
     text = parts[0].text
     for t in parts[1:]:
         text += rf" \, {t.text}" if t.text.startswith(r"\operatorname") and not text.endswith(r"\right)") else f" {t.text}"
@@ -194,18 +194,6 @@ def _element(w: Typesetter, x: Any) -> Term | None:
     places = [str(f.place + 1) for f in fs if isinstance(f, nd.Unit)]
     (name,) = [f for f in fs if isinstance(f, nd.Name)]
     return symbol(name.name).indexed(subscript(tuple(places))) if len(places) == name.rank else None
-
-
-def _called(t: Term) -> bool:
-    """A function whose argument stands in brackets: sign(x), and not sin x."""
-    if t.level != FUNCTION or not t.text.endswith(r"\right)"):
-        return False
-    depth = 0
-    for m in re.finditer(r"\\left\(|\\right\)", t.text):
-        depth += 1 if m[0] == r"\left(" else -1
-        if not depth:
-            return m.end() == len(t.text)
-    return False
 
 
 def _had(w: Typesetter, x: Any, at: At | None) -> Term:
@@ -258,7 +246,7 @@ def _func(w: Typesetter, x: Any, at: At | None) -> Term:
         else w(a, at if a.rank else None)
         for a in x.args
     ]
-    if x.row == "log" and _called(args[0]):  # ln sigma(x), without brackets around what has some
+    if x.row == "log" and called(args[0]):  # ln sigma(x), without brackets around what has some
         return Term(rf"\ln {args[0].text}", FUNCTION)
     if x.row in _COMPARED:
         left, right = [t.at_least(RELATION + 1).text for t in args]
