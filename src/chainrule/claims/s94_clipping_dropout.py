@@ -244,7 +244,7 @@ CLAIMS = (
         id="9.4.dropout.overfitting", lines=(468, 468), kind="remark", verdict="conditional",
         statement="It prevents overfitting, as units cannot rely on each other.", latex=r"E\|y - (m \odot X) w\|^2 = \|y - q X w\|^2 + q (1 - q) \sum_j \|x_j\|^2 w_j^2",
         judge=generalises_better, stated=0.99, other=0.3,
-        note="It reduces it, at a rate that suits the data; too much of it is worse than none. For least squares it is a ridge penalty, each weight by the size of its feature.",
+        note="It reduces it, at a rate that suits the data; too much of it is worse than none. For least squares it is a ridge penalty, each weight by the size of its feature (q is the probability of keeping).",
         source="Srivastava et al. 2014, section 9.1",
     ),
     Claim(

@@ -289,7 +289,7 @@ CLAIMS = (
         statement="Many parameters become exactly zero.", latex=r"\theta_i = 0",
         judge=Matches(makes_exact_zeros), stated=subgradient_step, other=proximal_step,
         note="Those of the minimiser, for λ large enough, and those of the proximal step. The update rule that is given never lands on zero: it has small numbers instead.",
-        note_latex=r"\theta_i = 0 \iff |\partial_i L(\theta)| \le \lambda",
+        note_latex=r"|\partial_i L(\theta)| < \lambda \Rightarrow \theta_i = 0",
     ),
     Claim(
         id="9.4.l1.selection", lines=(401, 401), kind="property", verdict="true",

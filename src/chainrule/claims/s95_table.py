@@ -201,7 +201,7 @@ CLAIMS = (
         id="9.5.table.adam.convergence", lines=(560, 560), kind="table", verdict="not_checkable",
         statement="Adam converges fast.", latex=r"k_{\text{Adam}} < k_{\text{SGD}}",
         judge=Matches(beats_descent), stated="round bowl", other="rotated bowl",
-        note="Fast is no rate. On an elongated bowl it needs a quarter of the steps of plain descent, on a round one many times as many; and there are convex problems "
+        note="Fast is no rate. On an elongated bowl it needs a ninth of the steps of plain descent or fewer, on a round one many times as many; and there are convex problems "
         "on which it does not converge.",
         source="Reddi, Kale and Kumar 2018",
     ),
@@ -222,7 +222,7 @@ CLAIMS = (
         id="9.5.table.rmsprop.convergence", lines=(561, 561), kind="table", verdict="not_checkable",
         statement="RMSprop converges at a medium speed.", latex=r"k_{\text{Adam}} < k_{\text{RMSprop}} < k_{\text{SGD}}",
         judge=Matches(lies_between), stated="round bowl", other="rare features",
-        note="Medium is no rate, and the order depends on the problem. With a constant learning rate it does not converge at all: its last steps stay about α long.",
+        note="Medium is no rate, and the order depends on the problem. With a constant learning rate it does not converge in general: its last steps stay about α long.",
     ),
     Claim(
         id="9.5.table.rmsprop.memory", lines=(561, 561), kind="table", verdict="true",
