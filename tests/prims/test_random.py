@@ -191,3 +191,14 @@ def test_gamma_derivative_is_implicit(a: float) -> None:
 def test_the_mean_of_gamma_gradients_is_the_gradient_of_the_mean() -> None:
     g = cr.grad(lambda a: cr.random.gamma(KEY, a, 20_000).mean())(2.5)  # E x = a
     assert abs(g - 1) < 0.02
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**63 + 12345])
+def test_few_words_are_the_first_of_many(seed: int) -> None:
+    """A handful is computed with Python's integers: the same bits."""
+    key = cr.random.key(seed)
+    many = cr.random.bits(key, 64)
+    for n in range(20):
+        few = cr.random.bits(key, n)
+        assert few.dtype == np.uint32
+        assert np.array_equal(few, many[:n])

@@ -25,6 +25,8 @@ from chainrule.prims.special import digamma, gammaln
 U32 = np.dtype(np.uint32)
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
+_LOW = 0xFFFFFFFF
+_FEW = 16
 
 
 def threefry(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -44,9 +46,27 @@ def threefry(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Ar
     return x, y
 
 
+def _few_words(key: Array, n: int) -> list[int]:
+    """The same as `threefry` counts 0, 1, 2, ... with Python's integers: for a handful, arrays of one element cost ten times as much."""
+    a, b = key.tolist()
+    words, out = (a, b, a ^ b ^ int(_PARITY)), list[int]()
+    for count in range((n + 1) // 2):
+        x, y = (count + a) & _LOW, b
+        for group in range(5):
+            for r in _ROTATIONS[group % 2]:
+                x = (x + y) & _LOW
+                y = ((y << r | y >> (32 - r)) & _LOW) ^ x
+            x = (x + words[(group + 1) % 3]) & _LOW
+            y = (y + words[(group + 2) % 3] + group + 1) & _LOW
+        out += (x, y)
+    return out[:n]
+
+
 def random_words(key: Array, *, shape: tuple[int, ...]) -> Array:
     """Element k in order is word k mod 2 of the encrypted counter k div 2 (low word first)."""
     n = prod(shape)
+    if key.ndim == 1 and n <= _FEW:
+        return np.array(_few_words(key, n), U32).reshape(shape)
     count = np.arange((n + 1) // 2, dtype=np.uint64)
     counter = (count & np.uint64(0xFFFFFFFF)).astype(U32), (count >> np.uint64(32)).astype(U32)
     words = threefry((key[..., :1], key[..., 1:]), counter)
