@@ -208,17 +208,15 @@ def is_sparse_and_unique(strengths: tuple[float, float]) -> tuple[bool, dict[str
 
 def shares_among_twins(strengths: tuple[float, float]) -> tuple[bool, dict[str, float]]:
     """Do two features with correlation 0.9999 get coefficients that differ by less than a tenth, in each of ten data sets?"""
-    worst = 0.0
-    for seed in range(80, 90):
-        t = net(*twins(seed), *strengths)
-        worst = max(worst, abs(t[0] - t[1]) / max(abs(t[0]), abs(t[1])))
+    x, y = (np.stack(parts) for parts in zip(*[twins(seed) for seed in range(80, 90)], strict=True))
+    t = net(x, y, *strengths)[:, :2]
+    worst = float(np.max(np.abs(t[:, 0] - t[:, 1]) / np.max(np.abs(t), axis=1)))
     return worst < 0.1, {"largest relative difference": worst}
 
 
 def steadier_than_lasso(strengths: tuple[float, float]) -> Finding:
     """Between pairs of data sets from one source, do coefficients differ less than the lasso's do?"""
-    data = [twins(seed, noise=0.1) for seed in range(2000, 2100)]
-    x, y = np.stack([d[0] for d in data]), np.stack([d[1] for d in data])
+    x, y = (np.stack(parts) for parts in zip(*[twins(seed, noise=0.1) for seed in range(2000, 2100)], strict=True))
     spread = lambda t: np.sum((t[::2] - t[1::2]) ** 2, axis=1)
     return above(spread(net(x, y, 0.1, 0.0, steps=1500)) - spread(net(x, y, *strengths, steps=1500)))
 
