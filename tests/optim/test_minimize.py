@@ -86,6 +86,20 @@ def test_proximal_methods_satisfy_the_conditions_of_the_lasso(method: str) -> No
     assert found.fun == pytest.approx(0.5 * np.sum((a @ found.x - b) ** 2) + lam * np.abs(found.x).sum(), rel=1e-14)
 
 
+@pytest.mark.parametrize("method", [*METHODS, *FIRST, "fista", "proximal_gradient"])
+@pytest.mark.parametrize("jac", [None, "function", True])
+def test_every_method_counts_the_penalty(method: str, jac: Any) -> None:
+    """argmin |x - c|^2 + (lam / 2) |x|^2 = 2 c / (2 + lam)."""
+    c = np.array([1.0, -3.0])
+    f, slope = (lambda x: np.sum((x - c) ** 2)), (lambda x: 2 * (x - c))
+    given: dict[Any, Any] = {None: {}, "function": {"jac": slope}, True: {"jac": True}}[jac]
+    called = (lambda x: (f(x), slope(x))) if jac is True else f
+    found = cr.minimize(called, np.zeros(2), method=method, regularizer=cr.regularizers.l2(3.0), **given)
+    assert found.success, found.message
+    np.testing.assert_allclose(found.x, 2 * c / 5, atol=1e-7)
+    np.testing.assert_allclose(found.fun, f(found.x) + 1.5 * found.x @ found.x, rtol=1e-12)
+
+
 def test_the_steps_are_the_notes() -> None:
     """f(x) = x^2: x_{k+1} = (1 - 2 a) x_k; f(x, y) = x^2 + y^2 with both coordinates alike."""
     found = cr.minimize(lambda x: x**2, 1.0, learning_rate=0.1, max_steps=5)

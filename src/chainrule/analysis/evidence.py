@@ -24,7 +24,7 @@ from chainrule.analysis.curvature import DENSE, extremes, kinks, matrix, quadrat
 from chainrule.build.tree import flatten
 from chainrule.optim.first_order import Composite
 from chainrule.optim.flat import Flat, Vector
-from chainrule.optim.minimize import Minimum, minimize
+from chainrule.optim.minimize import PROXIMAL, Minimum, minimize
 
 MANY = 2000
 """Of longer runs, the gradients at so many points are looked at."""
@@ -91,7 +91,7 @@ class Run:
         """What `minimize` returned."""
         h = result.history
         x = np.concatenate([np.reshape(leaf, (len(h.fun), -1)) for leaf in flatten(h.x)[0]], axis=1)
-        proximal = result.method in ("proximal_gradient", "fista")
+        proximal = result.method in PROXIMAL
         return cls(
             result.objective, result.method, x, h.fun, h.gradient_norm, h.learning_rate[1:], result.options.momentum,
             result.options.regularizer if proximal else None, result.success, result.message,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.build.tree import flatten, unflatten
+from chainrule.calculus import value_and_grad
 from chainrule.optim import first_order, second_order
 from chainrule.optim.explain import diverged, exhausted
 from chainrule.optim.first_order import Composite, Options, Point, Stuck
@@ -32,6 +34,7 @@ METHODS: dict[str, Method] = {
 }
 SCIPY = {"cg": "conjugate_gradient", "newton-cg": "newton_cg", "l-bfgs-b": "lbfgs", "bfgs": "lbfgs"}
 """SciPy's names for the methods that are here too."""
+PROXIMAL = ("proximal_gradient", "fista")
 RULES = ("gradient", "step", "value")
 
 
@@ -142,7 +145,8 @@ def minimize(
         learning_rate: $\alpha$ of the methods without line search, a number or a schedule.  By default 1 / L, with L the
             curvature at x0, halved wherever the function turns out to be more curved.
         momentum: of `momentum` (0.9) and `nesterov` (growing).
-        regularizer: R, with ``R(params)`` and ``R.prox(params, step)``, for `proximal_gradient` and `fista`.
+        regularizer: R, a function of x.  `proximal_gradient` and `fista` use its ``R.prox(params, step)``; the other methods
+            minimise the sum f + R by its derivatives, which for penalties with a kink (l1) rarely reaches exact zeros.
         tol: when to stop, see `stop`.
         max_steps: greatest number of steps.
         stop: "gradient": norm of the gradient at most `tol`; "step": distance of two points at most `tol`; "value": change of f
@@ -170,9 +174,25 @@ def minimize(
     if name not in METHODS or stop not in RULES:
         what, known, given = ("method", METHODS, method) if name not in METHODS else ("stop", RULES, stop)
         raise ValueError(f"{what} is one of {', '.join(known)}, not {given!r}")
+    if regularizer is not None and name not in PROXIMAL:
+        f, jac = penalised(f, jac, regularizer)
     settings = Options(learning_rate, momentum, regularizer, memory)
     run = _Run(Flat(f, x0, args, jac), settings, name, tol, stop)
     return run.all(max_steps, callback)
+
+
+def penalised(f: Function, jac: Any, penalty: Function) -> tuple[Function, Any]:
+    """f + R, and its gradient where that of f was given."""
+    if jac is None:
+        return lambda x, *args: f(x, *args) + penalty(x), None
+
+    def both(x: Any, *args: Any) -> tuple[Any, Any]:
+        value, slope = f(x, *args) if jac is True else (f(x, *args), jac(x, *args))
+        more, rest = value_and_grad(penalty)(x)
+        leaves, spec = flatten(slope)
+        return value + more, unflatten(spec, [a + b for a, b in zip(leaves, flatten(rest)[0], strict=True)])
+
+    return both, True
 
 
 def _scipy_options(options: Mapping[str, Any] | None, tol: float, max_steps: int) -> tuple[float, int]:
@@ -195,7 +215,7 @@ class _Run:
     def _start(self) -> Point:
         value, gradient = self.p.both(self.p.x0)
         at = Point(self.p.x0, value, gradient, 0.0)
-        if self.method not in ("proximal_gradient", "fista"):
+        if self.method not in PROXIMAL:
             return at
         given = self.options.learning_rate
         rate = first_order.Steps(self.p, given).rate(0)
@@ -273,7 +293,5 @@ class _Run:
 
 def stacked(p: Flat, xs: Vector) -> Any:
     """Points (k, n) in the containers of x0, each array with a new first axis."""
-    from chainrule.build.tree import flatten, unflatten
-
     columns = [flatten(p.tree(x))[0] for x in xs]
     return unflatten(p.spec, [np.stack(c) for c in zip(*columns, strict=True)])
