@@ -69,6 +69,22 @@ def test_an_error_in_a_judge_fails_that_claim_only() -> None:
     assert second.passed
 
 
+def test_a_judge_that_returns_something_else_is_told_so() -> None:
+    def says_yes(_: Any) -> Any:
+        return True
+
+    assert examine(replace(RIGHT, judge=says_yes)).witness.error == "TypeError: a judge returns a Finding, not bool"
+
+
+def test_a_doctor_who_fails_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ill(self: Any, formula: Any) -> str:
+        raise RuntimeError("ill")
+
+    monkeypatch.setattr(Derivative, "diagnose", ill)
+    e = examine(WRONG)
+    assert (e.passed, e.diagnosis) == (True, "There is no diagnosis: RuntimeError: ill")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"verdict": "maybe"}, "verdict is one of"), ({"kind": "guess"}, "kind is one of"), ({"note": ""}, "needs a note")],

@@ -65,7 +65,9 @@ def hear(claim: Claim, formula: Formula, accept: bool) -> Heard:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            found: Finding = claim.judge(formula)
+            found: object = claim.judge(formula)
+        if not isinstance(found, Finding):
+            raise TypeError(f"a judge returns a Finding, not {type(found).__name__}")
     except Exception as e:  # the witness of one claim must not end the run of all the others
         return Heard(claim.witness, False, time.perf_counter() - start, {}, f"{type(e).__name__}: {e}")
     return Heard(claim.witness, found.holds == accept, time.perf_counter() - start, found.numbers)
@@ -81,7 +83,14 @@ def examine(claim: Claim) -> Examined:
 def diagnosis(claim: Claim) -> str:
     """The doctor's words about the stated formula, if the judge knows how to ask."""
     ask: Callable[[Any], str] | None = getattr(claim.judge, "diagnose", None)
-    return "" if ask is None else ask(claim.stated)
+    if ask is None:
+        return ""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return ask(claim.stated)
+    except Exception as e:  # nor must what is only an explanation
+        return f"There is no diagnosis: {type(e).__name__}: {e}"
 
 
 def examine_all(claims: Iterable[Claim], tell: Callable[[Examined], None] = lambda e: None) -> list[Examined]:
