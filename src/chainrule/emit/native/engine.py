@@ -23,7 +23,7 @@ from . import cache, module
 from .call import Array as Spec
 from .call import Program
 from .lower import lowered
-from .operations import DTYPES, Survey, graphs_of
+from .operations import DTYPES, Survey, graphs_of, is_identity
 from .plan import plan
 from .pool import shared
 from .target import host
@@ -175,7 +175,7 @@ def _lines(g: Graph) -> list[str]:
     def atom(a: Var | Lit) -> str:
         if isinstance(a, Var):
             return str(names.setdefault(a, len(names)))
-        return f"{a.type}" + (f"={a.value.tobytes().hex()}" if a.value.size == 1 else "")
+        return f"{a.type}" + (f"={a.value.tobytes().hex()}" if a.value.size == 1 else "=1" if is_identity(a.value) else "")
 
     def walk(h: Graph) -> None:
         out.append(" ".join(f"{atom(v)}:{v.type}" for v in h.ins))

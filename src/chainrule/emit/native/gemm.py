@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from . import vectors
-from .builder import Function, Type, Val, fma
+from .builder import Function, Type, Val, fma, select
 from .target import VIRTUAL_BYTES, Target
 
 __all__ = ["Block", "Matrix", "Product", "dot", "emit", "emit_strips", "matvec", "strip_bytes", "strips", "transpose"]
@@ -102,6 +102,14 @@ def row_blocks(target: Target, p: Product) -> int:
     return -(-p.m // target.tile(p.dtype.bits)[0])
 
 
+def _lanes(target: Target, p: Product) -> int:
+    """Lanes of one register; fewer where the matrix is narrow."""
+    lanes = target.lanes(p.dtype.bits)
+    while lanes > 2 and lanes // 2 >= p.n:
+        lanes //= 2
+    return lanes
+
+
 class _Blocks:
     """The loops around the kernel that keeps a block of C in registers."""
 
@@ -121,15 +129,8 @@ class _Blocks:
         self.b = f.offset(b, p.b.offset, p.dtype)
         self.c = f.offset(c, p.c.offset, p.dtype)
         self.height, self.width = target.tile(p.dtype.bits)
-        self.lanes = self._lanes(target)
-
-    def _lanes(self, target: Target) -> int:
-        """Lanes of one register; fewer where the matrix is narrow."""
-        lanes = target.lanes(self.p.dtype.bits)
-        while lanes > 2 and lanes // 2 >= self.p.n:
-            lanes //= 2
-        self.width = min(self.width, -(-self.p.n // lanes) * lanes)
-        return lanes
+        self.lanes = _lanes(target, p)
+        self.width = min(self.width, -(-p.n // self.lanes) * self.lanes)
 
     def all(self, rows: tuple[Val, Val] | None) -> None:
         p, h = self.p, self.height
@@ -205,6 +206,7 @@ def _plus(i: Val, k: int) -> Val:
 # large products ----------------------------------------------------------------------------------------------------
 
 _STRIP_DEPTH = 1024  # rows of a strip that are copied together: with the strip's columns, a quarter of the second cache
+_CHUNK = 1 << 18  # bytes of A that are used together where k is longer than that: half of the second cache
 
 
 def strips(target: Target, p: Product) -> int:
@@ -212,9 +214,16 @@ def strips(target: Target, p: Product) -> int:
     return -(-p.n // target.tile(p.dtype.bits)[1])
 
 
+def _depth(p: Product) -> int:
+    """How many rows of a strip are copied together."""
+    if p.k <= _STRIP_DEPTH:
+        return p.k
+    return min(_STRIP_DEPTH, max(_CHUNK // (p.m * p.dtype.bits // 8) // 128 * 128, 256))
+
+
 def strip_bytes(target: Target, p: Product) -> int:
     """Scratch memory that `emit_strips` needs."""
-    return min(p.k, _STRIP_DEPTH) * target.tile(p.dtype.bits)[1] * (p.dtype.bits // 8)
+    return _depth(p) * target.tile(p.dtype.bits)[1] * (p.dtype.bits // 8)
 
 
 def emit_strips(
@@ -237,27 +246,33 @@ def emit_strips(
         strips_: first and last + 1 of the strips to do, for a share of the work.
     """
     p.check()
-    width = target.tile(p.dtype.bits)[1]
-    whole = p.n // width
+    width, depth = target.tile(p.dtype.bits)[1], _depth(p)
+    whole, full = p.n // width, p.k // depth
 
-    def strip(start: Val, count: int) -> None:
-        for k in range(0, p.k, _STRIP_DEPTH):
-            depth = min(_STRIP_DEPTH, p.k - k)
-            _copy_strip(f, target, p, (b, scratch), k, depth, start, count)
-            _strip(f, target, p, (k, depth), (a, c, scratch), start, count, epilogue if k + depth == p.k else None)
+    def chunk(k: Val, deep: int, final: bool) -> None:
+        """Terms k to k + deep of all strips."""
 
-    first, last = strips_ or (f.i64(0), f.i64(whole))
-    full = f.intrinsic("smin", last, f.i64(whole)) if strips_ else last
-    if whole:  # a strip that is never reached must not be written: it would lie outside
-        f.loop(first, full, 1, lambda s, _: strip(s * width, width))
-    if p.n % width:
-        rest = lambda: strip(f.i64(whole * width), p.n % width)
-        f.when(last.gt(whole), rest) if strips_ else rest()
+        def strip(start: Val, count: int) -> None:
+            _copy_strip(f, target, p, (b, scratch), k, deep, start, count)
+            _strip(f, target, p, (k, deep), (a, c, scratch), start, count, epilogue if final else None)
+
+        first, last = strips_ or (f.i64(0), f.i64(whole))
+        until = f.intrinsic("smin", last, f.i64(whole)) if strips_ else last
+        if whole:  # a strip that is never reached must not be written: it would lie outside
+            f.loop(first, until, 1, lambda s, _: strip(s * width, width))
+        if p.n % width:
+            rest = lambda: strip(f.i64(whole * width), p.n % width)
+            f.when(last.gt(whole), rest) if strips_ else rest()
+
+    loops = full - (p.k % depth == 0) if epilogue else full
+    f.loop(0, loops * depth, depth, lambda k, _: chunk(k, depth, False))
+    for k in range(loops * depth, p.k, depth):
+        chunk(f.i64(k), min(depth, p.k - k), k + depth >= p.k)
 
 
-def _copy_strip(f: Function, target: Target, p: Product, at: tuple[Val, Val], k: int, depth: int, start: Val, count: int) -> None:
+def _copy_strip(f: Function, target: Target, p: Product, at: tuple[Val, Val], k: Val, depth: int, start: Val, count: int) -> None:
     (b, scratch), t, lanes, width = at, p.dtype, target.lanes(p.dtype.bits), target.tile(p.dtype.bits)[1]
-    base = f.offset(f.offset(b, p.b.offset + k * p.b.rows, t), start, t)
+    base = f.offset(f.offset(f.offset(b, p.b.offset, t), _times(k, p.b.rows), t), start, t)
 
     def row(i: Val, _: list[Val]) -> None:
         source, goal = f.offset(base, _times(i, p.b.rows), t), f.offset(scratch, _times(i, width), t)
@@ -272,19 +287,28 @@ def _strip(
     f: Function,
     target: Target,
     p: Product,
-    at: tuple[int, int],
+    at: tuple[Val, int],
     places: tuple[Val, Val, Val],
     start: Val,
     count: int,
     epilogue: Epilogue | None,
 ) -> None:
     """All rows of C in one strip of columns, with `depth` terms of the sum: the first k starts from beta C."""
-    (k, depth), (a, c, scratch) = at, places
-    width, t = target.tile(p.dtype.bits)[1], p.dtype
-    left = replace(p.a, offset=p.a.offset + k * p.a.columns)
-    right, beta = Matrix(width, 1, (depth - 1) * width + count), 1.0 if k else p.beta
-    part = replace(p, n=count, k=depth, a=left, b=right, beta=beta)
-    emit(f, target, part, a, scratch, f.offset(c, start, t), epilogue=_moved(epilogue, start) if epilogue else None)
+    (k, depth), (a, c, scratch), t = at, places, p.dtype
+    width = target.tile(t.bits)[1]
+    right = Matrix(width, 1, (depth - 1) * width + count)
+    part = replace(p, n=count, k=depth, b=right, beta=p.beta if k.ref == "0" else 1.0)
+    goal = f.offset(c, start, t)
+
+    def begin(block: Block) -> Val:
+        """What was summed before, if anything was."""
+        place = f.offset(f.offset(f.offset(goal, p.c.offset, t), _times(block.i, p.c.rows), t), block.j, t)
+        old = vectors.load(place, t.of(_lanes(target, part)), block.count)
+        return select(f.splat(k.gt(0), old.type.lanes), old, old * p.beta if p.beta else f.const(0.0, old.type))
+
+    left = f.offset(a, _times(k, p.a.columns), t)
+    init = begin if k.ref.startswith("%") else None
+    emit(f, target, part, left, scratch, goal, init=init, epilogue=_moved(epilogue, start) if epilogue else None)
 
 
 def _moved(epilogue: Epilogue, column: Val) -> Epilogue:

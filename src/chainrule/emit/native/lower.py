@@ -12,8 +12,9 @@ from chainrule.ir.graph import Atom, Eqn, Graph, Lit, Var
 from chainrule.ir.types import ArrayType
 from chainrule.prims import TABLE
 
-from .nodes import Access, Block, Buffer, Call, Map, Num, Operand, Reduce, contiguous, direct, packed, whole
+from .nodes import Access, Block, Buffer, Call, Map, Num, Operand, Reduce, Special, contiguous, direct, packed, whole
 from .operations import INLINED, Survey, expanded, operation, promoted
+from .turning import turned_axis
 
 __all__ = ["LOWER", "Lowering", "lowered"]
 
@@ -71,10 +72,13 @@ class Lowering:
         same = _unchanged(op, ins)
         if same is not None:
             return same
+        order = _walked(ins)
+        if order is not None:
+            ins = [permuted(x, order) for x in ins]
         out = self.buffer(dtype, ins[0].shape)
         if out.size:
             self.block.nodes.append(Map(out, op, tuple(ins), to))
-        return whole(out)
+        return whole(out) if order is None else permuted(whole(out), [order.index(k) for k in range(len(order))])
 
     def cast(self, x: Operand, to: str) -> Operand:
         """`x` in another dtype."""
@@ -95,7 +99,9 @@ class Lowering:
 
     def _copied(self, x: Operand) -> Access:
         out = self.buffer(x.dtype, x.shape)
-        if out.size:
+        if turned_axis(x) is not None:
+            self.block.nodes.append(Special("transpose", (out,), (x,), {}))
+        elif out.size:
             self.block.nodes.append(Map(out, "positive", (x,)))
         return whole(out)
 
@@ -229,6 +235,14 @@ def _unchanged(op: str, ins: Sequence[Operand]) -> Operand | None:
     if op == "subtract" and isinstance(ins[1], Num) and ins[1].value == 0 and not np.signbit(np.asarray(ins[1].value, float)):
         return ins[0]
     return None
+
+
+def _walked(ins: Sequence[Operand]) -> list[int] | None:
+    """The order in which all operands lie in memory that are not repeated, if it is one and not that of their axes."""
+    orders = {tuple(sorted(range(len(x.shape)), key=lambda k, x=x: -abs(x.strides[k]))) for x in ins
+              if isinstance(x, Access) and all(x.strides)}  # fmt: skip
+    found = list(orders.pop()) if len(orders) == 1 else []
+    return found if found != sorted(found) else None
 
 
 def permuted(x: Operand, order: Sequence[int]) -> Operand:

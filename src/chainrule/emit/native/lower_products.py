@@ -10,9 +10,11 @@ from chainrule.ir.graph import Eqn
 from chainrule.prims.linear import letters_of
 
 from .lower import LOWER, Lowering, permuted
-from .nodes import Access, Contract, Num, Operand, whole
+from .nodes import Access, Contract, Num, Operand, direct, whole
+from .operations import is_identity
 
 Letters = str
+_FAR, _WIDE = 256, 48
 
 
 def _spec(e: Eqn) -> tuple[list[Letters], Letters]:
@@ -46,6 +48,11 @@ def _product(low: Lowering, x: Operand, a: Letters, y: Operand, b: Letters, out:
     size = dict(zip(a + b, x.shape + y.shape, strict=True))
     if not all(size[t] for t in summed):
         return Num(0, x.dtype, tuple([size[t] for t in out]))
+    for u, p, v, q in ((x, a, y, b), (y, b, x, a)):
+        if len(summed) == 1 and len(p) == 2 and _identity(u):
+            (free,) = [t for t in p if t not in summed]
+            if free in out and free not in q:
+                return permuted(v, [q.replace(summed[0], free).index(t) for t in out])
     matrices = isinstance(x, Access) and isinstance(y, Access) and x.dtype in ("float64", "float32")
     if summed and free_a and free_b and matrices:
         return _matrices(low, x, a, y, b, out)  # pyright: ignore[reportArgumentType]
@@ -53,6 +60,10 @@ def _product(low: Lowering, x: Operand, a: Letters, y: Operand, b: Letters, out:
     ins = [_on_grid(x, a, grid, size), _on_grid(y, b, grid, size)]
     z = low.map("logical_and" if x.dtype == "bool" else "multiply", ins, x.dtype)
     return _summed(low, z, grid, out)
+
+
+def _identity(x: Operand) -> bool:
+    return isinstance(x, Access) and x.base.constant is not None and direct(x) and is_identity(x.base.constant)
 
 
 def _walk(x: Operand, a: Letters, y: Operand, b: Letters, size: dict[str, int]) -> Letters:
@@ -116,8 +127,13 @@ class _Plan:
         self.k = b.by_stride([t for t in a.letters if t in b.letters and t not in out])
         positive = all(s >= 0 for s in (*a.stride.values(), *b.stride.values()))
         self.copy_b = b.merged(self.n) != 1 or b.merged(self.k) is None or not positive
-        self.copy_a = a.merged(self.m) is None or a.merged(self.k) is None or not positive
+        self.copy_a = a.merged(self.m) is None or a.merged(self.k) is None or not positive or self._far(a, b)
         self.order = "".join([*self.batch, *self.m, *self.n])
+
+    def _far(self, a: _Side, b: _Side) -> bool:
+        """Is every k in another line of A, and are there so many that turning A first takes less than fetching these?"""
+        k, n = (prod(x.size[t] for t in letters) for x, letters in ((a, self.k), (b, self.n)))
+        return a.merged(self.k) != 1 and k >= _FAR and n >= _WIDE
 
     @property
     def cost(self) -> int:

@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+import numpy as np
+
 from chainrule.build.builder import Builder
-from chainrule.ir.graph import Atom, Eqn, Graph, Lit, subgraphs
+from chainrule.ir.graph import Array, Atom, Eqn, Graph, Lit, subgraphs
 from chainrule.ir.types import ArrayType
 from chainrule.prims import TABLE
 from chainrule.prims.control import RULES
 
-__all__ = ["DTYPES", "expanded", "graphs_of", "operation", "survey", "why_numpy"]
+__all__ = ["DTYPES", "expanded", "graphs_of", "is_identity", "operation", "survey", "why_numpy"]
 
 DTYPES = ("float64", "float32", "int64", "int32", "bool", "uint32", "uint64", "uint8", "int8", "int16", "uint16")
 """The dtypes that programs may have."""
@@ -49,6 +51,12 @@ _BOOL = {
     "abs": "positive",
 }  # fmt: skip
 _TABLES = {"f": _FLOAT, "i": _INTEGER, "u": _UNSIGNED, "b": _BOOL}
+
+
+def is_identity(a: Array) -> bool:
+    """Is it an identity matrix? A product with one is not computed; the code depends on it, and so does its key."""
+    return a.ndim == 2 and a.shape[0] == a.shape[1] > 1 and bool(np.array_equal(a, np.eye(a.shape[0])))
+
 
 LOWERED = frozenset(
     [

@@ -24,7 +24,7 @@ from .vectors import memory_type
 if TYPE_CHECKING:
     from .write import Writer
 
-__all__ = ["Shares", "kernel_shares", "product_shares", "write_kernel", "write_product"]
+__all__ = ["Shares", "bounds", "copy_shares", "kernel_shares", "product_shares", "share", "write_kernel", "write_product"]
 
 _WORTH, _WORTH_PRODUCT = 20_000, 8_000  # ns of work from which it is shared: what is little lies in the cache of one processor
 _PIECE = 4_000  # ns of work of one share
@@ -87,6 +87,11 @@ def product_shares(p: gemm.Product, batch: int, target: Target) -> int:
     return _parts(ns, batch if batch > 1 else gemm.row_blocks(target, p), _WORTH_PRODUCT)
 
 
+def copy_shares(moved: int, most: int) -> int:
+    """The shares of a copy of so many bytes; 0 if it is done in one piece."""
+    return _parts(moved / _MOVED, most)
+
+
 def strip_shares(p: gemm.Product, target: Target) -> int:
     """The shares of a product that copies B strip by strip; at least 1."""
     ns = 2.0 * p.m * p.n * p.k / (50 if p.dtype.bits == 64 else 100)
@@ -96,7 +101,7 @@ def strip_shares(p: gemm.Product, target: Target) -> int:
 # --- writing ----------------------------------------------------------------------------------------------------------------
 
 
-def _share(w: Writer, parts: int, addresses: Mapping[str, Val], body: Callable[[Function, dict[str, Val], Val], None]) -> None:
+def share(w: Writer, parts: int, addresses: Mapping[str, Val], body: Callable[[Function, dict[str, Val], Val], None]) -> None:
     """Call ``body(function, addresses, number of the share)`` for every share, on all threads."""
     from .write import INTERRUPTED
 
@@ -114,7 +119,7 @@ def _share(w: Writer, parts: int, addresses: Mapping[str, Val], body: Callable[[
     w.leave_if(status.ne(0), INTERRUPTED)
 
 
-def _bounds(i: Val, n: int, parts: int) -> tuple[Val, Val]:
+def bounds(i: Val, n: int, parts: int) -> tuple[Val, Val]:
     """First and last + 1 of the rows of a share."""
     if n % parts == 0:
         return i * (n // parts), (i + 1) * (n // parts)
@@ -146,12 +151,12 @@ def write_kernel(w: Writer, b: Built, shares: Shares, pointers: Mapping[str, Val
         if shares.line:
             _line(f, shares, at, i)
         else:
-            loops.emit(f, shares.kernel, at, _bounds(i, shares.kernel.shape[0], shares.parts))
+            loops.emit(f, shares.kernel, at, bounds(i, shares.kernel.shape[0], shares.parts))
 
     for s in b.starts:
         if s.name not in shares.slots:
             fill(w.f, s.buffer.dtype, s.buffer.size, pointers[s.name], s.value)
-    _share(w, shares.parts, addresses, body)
+    share(w, shares.parts, addresses, body)
     for s in (*b.starts, *_line_results(b, shares)):
         if s.name in shares.slots:
             _combine(w.f, s, shares, slots[s.name], pointers[s.name])
@@ -214,9 +219,9 @@ def write_strips(w: Writer, p: gemm.Product, at: list[Val], room: Val) -> None:
 
     def body(f: Function, inside: dict[str, Val], i: Val) -> None:
         scratch = _byte(inside["room"], i * _rounded(gemm.strip_bytes(w.target, p)))
-        gemm.emit_strips(f, w.target, p, inside["a"], inside["b"], inside["c"], scratch, strips_=_bounds(i, n, parts))
+        gemm.emit_strips(f, w.target, p, inside["a"], inside["b"], inside["c"], scratch, strips_=bounds(i, n, parts))
 
-    _share(w, parts, dict(zip(("a", "b", "c", "room"), (*at, room), strict=True)), body)
+    share(w, parts, dict(zip(("a", "b", "c", "room"), (*at, room), strict=True)), body)
 
 
 Steps = tuple[tuple[int, ...], ...]
@@ -227,7 +232,7 @@ def write_product(w: Writer, p: gemm.Product, parts: int, batch: tuple[int, ...]
     n = prod(batch) if batch else gemm.row_blocks(w.target, p)
 
     def body(f: Function, inside: dict[str, Val], i: Val) -> None:
-        first, last = _bounds(i, n, parts)
+        first, last = bounds(i, n, parts)
         base = [inside[k] for k in ("a", "b", "c")]
         if not batch:
             gemm.emit(f, w.target, p, base[0], base[1], base[2], rows=(first, last))
@@ -243,4 +248,4 @@ def write_product(w: Writer, p: gemm.Product, parts: int, batch: tuple[int, ...]
 
         f.loop(first, last, 1, one)
 
-    _share(w, parts, dict(zip("abc", at, strict=True)), body)
+    share(w, parts, dict(zip("abc", at, strict=True)), body)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from . import loops, vectors
+from . import loops, turning, vectors
 from .builder import I32, I64, Function, Type, Val, select
 from .loops import TYPES, Kernel, Stage, Step
 from .math import FUNCTIONS
@@ -254,7 +254,8 @@ def _rounds(k0: Val, k1: Val, x: Val, y: Val) -> tuple[Val, Val]:
 
 
 WRITE: dict[str, Callable[[Any, Special], None]] = {
-    "take": take, "scatter_add": scatter_add, "record": record, "argmax": _extreme(True), "argmin": _extreme(False),
+    "take": take, "scatter_add": scatter_add, "transpose": turning.write, "record": record,
+    "argmax": _extreme(True), "argmin": _extreme(False),
     "cumsum": _running(lambda last, x: FUNCTIONS["logical_or"](last, x) if x.type.elem == "i1" else last + x),
     "cumprod": _running(lambda last, x: last & x if x.type.elem == "i1" else last * x),
     "cummax": _running(lambda last, x: last | x if x.type.elem == "i1" else FUNCTIONS["maximum"](last, x)),
