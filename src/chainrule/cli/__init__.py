@@ -15,7 +15,7 @@ from chainrule import __version__
 from chainrule.cli.common import INTERRUPTED, CommandError, silence_broken_pipe
 
 # Every command, in the order in which help lists them.
-COMMANDS = ("study", "claims", "derive", "check", "train", "cache")
+COMMANDS = ("study", "claims", "derive", "check", "train", "bench", "cache")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
     args = parser().parse_args(argv)
+    args.argv = list(sys.argv[1:] if argv is None else argv)
     try:
         return args.run(args)
     except CommandError as e:

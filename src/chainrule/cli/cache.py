@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from chainrule.cli.common import need
-
 
 def add(commands: Any) -> None:
     """Add the command to the command line."""
@@ -22,7 +20,6 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for."""
-    need("native", "llvmlite", "platformdirs")
     from chainrule.emit.native import cache
 
     store = cache.default()
