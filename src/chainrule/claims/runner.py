@@ -65,7 +65,8 @@ def hear(claim: Claim, formula: Formula, accept: bool) -> Heard:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            found: object = claim.judge(formula)
+            judge: Callable[[Any], Any] = claim.judge  # users write judges too: what comes out of one is looked at
+            found = judge(formula)
         if not isinstance(found, Finding):
             raise TypeError(f"a judge returns a Finding, not {type(found).__name__}")
     except Exception as e:  # the witness of one claim must not end the run of all the others
