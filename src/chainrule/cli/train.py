@@ -28,7 +28,7 @@ RATES = {
     "adam": 3e-3, "amsgrad": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "radam": 3e-3, "lion": 3e-4,
 }  # fmt: skip
 """Optimisers and the learning rates they start with here, for standardised columns."""
-TASKS = dict.fromkeys(("vae", "gan", "wgan"), "chainrule.cli.train_generative")
+TASKS = dict.fromkeys(("vae", "gan", "wgan"), "chainrule.cli.train_generative") | {"rl": "chainrule.cli.train_rl"}
 """Tasks other than tables -> module with ``options(parser)``, which adds what the task alone has, and ``run(args)``."""
 DIVERGED = 1
 _LOSS_HELP = (
