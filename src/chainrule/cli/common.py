@@ -44,7 +44,7 @@ def writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process of the same training may have been quicker
     except OSError as e:
         raise CommandError(f"cannot write to {folder}: {e.strerror}. Name another folder with --out") from None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.cli import hosts
 from chainrule.cli.common import INTERRUPTED, CommandError, finite, need, sizes, writable
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def add(commands: Any) -> None:
         help="train a model on a table and write a page about it",
         description="Train a model on a CSV or Parquet file; write the model, its history and a self-contained HTML page.",
         epilog="Exit status: 0 trained, 1 training diverged (what was trained before is kept), 2 wrong usage or data that cannot "
-        "be learned from, 130 interrupted (go on with --resume).",
+        "be learned from, 75 another process of the same training is gone, 130 interrupted (go on after both with --resume).",
     )
     p.add_argument("table", nargs="?", metavar="DATA", help="a CSV or Parquet file with a header (for --task, see there)")
     p.add_argument("--task", choices=("table", *TASKS), default="table", help="default: table, to predict a column of a table")
@@ -69,6 +70,7 @@ def add(commands: Any) -> None:
     p.add_argument("--json", action="store_true", help="print what came of it as JSON")
     for module in dict.fromkeys(TASKS.values()):
         import_module(module).options(p)
+    hosts.add(p)
     p.set_defaults(run=run)
 
 
@@ -104,9 +106,23 @@ def run(args: argparse.Namespace) -> int:
     args.epochs = 50 if args.epochs is None else args.epochs
     need("study,train", *_NEEDED)
     _check(args)
+    status = hosts.launch(args)
+    return _one(args) if status is None else status
+
+
+def _one(args: argparse.Namespace) -> int:
+    """Train, as the only process or as one of several."""
+    from chainrule import distributed, errors
+
     scratch = args.out / ".data"
     try:
+        hosts.join(args)
+        scratch = args.out / f".data-{distributed.process_id()}"
         return _trained(args, _prepared(args, scratch))
+    except errors.DistributedError as e:
+        if distributed.process_count() == 1:  # otherwise it is said when the process ends
+            print(f"chainrule: {e.seen}\n{e.needed}".rstrip(), file=sys.stderr)
+        return distributed.FAULT
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -116,6 +132,7 @@ def _check(args: argparse.Namespace) -> None:
     from chainrule.cli.predictor import LOSSES, predicts_classes
     from chainrule.nn import ACTIVATIONS
 
+    hosts.check(args)
     for name in ("epochs", "batch_size", "early_stopping"):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -161,7 +178,7 @@ def _prepared(args: argparse.Namespace, scratch: Path) -> Job:
 
 
 def _trained(args: argparse.Namespace, job: Job) -> int:
-    from chainrule import errors
+    from chainrule import distributed, errors
     from chainrule.cli.predictor import Predictor
 
     try:
@@ -171,7 +188,7 @@ def _trained(args: argparse.Namespace, job: Job) -> int:
     except errors.DivergedError as e:
         print(f"chainrule: {e.seen}\n{e.needed}\nTry a smaller --learning-rate than {job.rate:g}.", file=sys.stderr)
         fit, code = e.fit, DIVERGED
-    if len(fit.history):
+    if len(fit.history) and distributed.process_id() == 0:
         with np.errstate(all="ignore"):  # what has diverged may overflow
             _written(args, job, Predictor(fit.model, job.facts), fit)
     if fit.stopped == "interrupted":
@@ -199,6 +216,8 @@ def _fit(args: argparse.Namespace, job: Job) -> Fit:
         checkpoint=args.out / "checkpoints",
         checkpoint_every=max(1, args.epochs // 50),
         resume=args.resume,
+        engine=args.engine,
+        devices=args.devices,
     )
 
 

@@ -102,14 +102,20 @@ def _versions() -> dict[str, str]:
     return out
 
 
-def _resolved(
-    coordinator: str | None, processes: int | None, process_id: int | None, env: Mapping[str, str]
-) -> tuple[str, int, int, int]:
-    """Host and port of the coordinator, the number of processes and that of this one."""
+def told(env: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment says of ``coordinator``, ``processes`` and ``process_id``."""
     found: dict[str, Any] = from_slurm(env, PORT)
     for name in ("coordinator", "processes", "process_id"):
         if text := env.get(f"CHAINRULE_{name.upper()}"):
             found[name] = text if name == "coordinator" else int(text)
+    return found
+
+
+def _resolved(
+    coordinator: str | None, processes: int | None, process_id: int | None, env: Mapping[str, str]
+) -> tuple[str, int, int, int]:
+    """Host and port of the coordinator, the number of processes and that of this one."""
+    found = told(env)
     given = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
     found |= {k: v for k, v in given.items() if v is not None}
     n = found.get("processes")
@@ -126,4 +132,4 @@ def _resolved(
     return host, int(port), n, k
 
 
-__all__ = ["FAULT", "current", "initialize", "process_count", "process_id"]
+__all__ = ["FAULT", "PORT", "current", "initialize", "process_count", "process_id", "told"]

@@ -133,7 +133,7 @@ class Group(Alone):
         except errors.DistributedError as e:
             _within(1.0, sys.stdout.flush)
             if raised is None:
-                os.write(2, f"chainrule: {e.seen}\n".encode())
+                os.write(2, f"chainrule: {e.seen} {e.needed}\n".encode())
             os._exit(1 if raised is not None and not isinstance(raised, errors.DistributedError) else FAULT)
         from chainrule.emit.xla_processes import disconnect
 

@@ -83,7 +83,7 @@ class Mesh:
         rows = np.zeros((self.mine, len(words)), np.uint32)
         if self.first == 0:
             rows[0] = words
-        total = jax.jit(lambda x: x.sum(0), out_shardings=self.everywhere)(self.spread(rows, 0, self.size))
+        total = jax.jit(lambda x: x.sum(0, dtype=np.uint32), out_shardings=self.everywhere)(self.spread(rows, 0, self.size))
         return np.asarray(total).tobytes()[: len(data)]
 
 

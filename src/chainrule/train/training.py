@@ -183,16 +183,21 @@ class Training:
     def run(self) -> None:
         """Run to the end, wherever that is."""
         start = time.perf_counter()
-        together.alike(self)
-        if self.options.folder is not None:
-            saved.begin(self, self.options.folder)
+        try:
+            together.alike(self)
+            if self.options.folder is not None:
+                saved.begin(self, self.options.folder)
+        except BaseException as e:
+            self.group.failed(e)
+            raise
         self.watcher = watcher(self.options.progress if self.group.id == 0 else False, self.options.epochs)
         self.group.rescue = self._save
         try:
             with interruptions(several=self.group.processes > 1) as interrupted:
                 self._epochs(interrupted)
             self._save()
-        except errors.DistributedError:
+        except errors.DistributedError as e:
+            self.group.failed(e)
             self._save()
             raise
         except errors.DivergedError:

@@ -1,0 +1,28 @@
+"""``python -m chainrule.distributed -n 4 train.py ARGUMENTS``: a script in several processes on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from chainrule.distributed.launch import local
+from chainrule.emit.xla_processes import free_port
+
+
+def main() -> int:
+    """Run the script that the command line names."""
+    p = argparse.ArgumentParser(
+        prog="python -m chainrule.distributed",
+        description="Run a script in several processes on this machine. It calls chainrule.distributed.initialize().",
+    )
+    p.add_argument("-n", "--processes", type=int, required=True, help="how many processes")
+    p.add_argument("script", help="a Python script")
+    p.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
+    args = p.parse_args()
+    if args.processes < 1:
+        p.error("--processes must be 1 or more")
+    return local([sys.executable, args.script, *args.arguments], args.processes, free_port())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
