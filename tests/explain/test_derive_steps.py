@@ -32,7 +32,7 @@ def test_the_story_backward() -> None:
     assert lines(d.steps) == [
         r"start: f -> \bar{f} = \frac{\partial f}{\partial f} = 1",
         r"constant factor: f = \frac{v_{6}}{m} -> \bar{v}_{6} = \frac{1}{m}",
-        r"a sum: each term counts once: v_{6} = \mathbf{1}^{\top} v_{5} -> \bar{v}_{5} = \bar{v}_{6} \mathbf{1}",
+        r"sum over an index: v_{6} = \mathbf{1}^{\top} v_{5} -> \bar{v}_{5} = \bar{v}_{6} \mathbf{1}",
         r"power rule: v_{5} = v_{4}^{\odot 2} -> \bar{v}_{4} = 2 \bar{v}_{5} \odot v_{4}",
         r"sum rule: v_{4} = v_{3} - y -> \bar{v}_{3} = \bar{v}_{4}",
         r"derivative of the sigmoid: v_{3} = \sigma\left(v_{2}\right) -> \bar{v}_{2} = \bar{v}_{3} \odot v_{3} \odot \left(\mathbf{1} - v_{3}\right)",
@@ -52,7 +52,7 @@ def test_the_story_forward() -> None:
         "linear map: v_{1} = X w -> dv_{1} = X dw",
         "sum rule: v_{2} = v_{1} - y -> dv_{2} = dv_{1}",
         r"power rule: v_{3} = v_{2}^{\odot 2} -> dv_{3} = 2 dv_{2} \odot v_{2}",
-        r"a sum: each term counts once: v_{4} = \mathbf{1}^{\top} v_{3} -> dv_{4} = \mathbf{1}^{\top} dv_{3}",
+        r"sum over an index: v_{4} = \mathbf{1}^{\top} v_{3} -> dv_{4} = \mathbf{1}^{\top} dv_{3}",
         r"constant factor: f = \frac{v_{4}}{n} -> df = \frac{dv_{4}}{n}",
     ]
 

@@ -130,11 +130,16 @@ class Derivation:
         return _block(self.lines)
 
     @property
-    def value_latex(self) -> str:
-        """The function itself as LaTeX, with the definitions it needs."""
+    def value_lines(self) -> list[tuple[str, str]]:
+        """Left and right sides of the definitions that the function needs, and of the function."""
         needed = {n for n, _ in needed_by([self.expressions.value], self.expressions.definitions)}
         head = [self._line(symbol(n), x) for n, x in self.definitions if n in needed]
-        return _block([*head, self._line(symbol(self.function_name), self.value)])
+        return [*head, self._line(symbol(self.function_name), self.value)]
+
+    @property
+    def value_latex(self) -> str:
+        """The function itself as LaTeX, with the definitions it needs."""
+        return _block(self.value_lines)
 
     @property
     def conventions(self) -> list[str]:
@@ -357,7 +362,8 @@ def problem_of(
     if isinstance(f, str):
         if args:
             raise TypeError("a formula takes shapes={...}, not example arguments")
-        named = [w for w in ([wrt] if isinstance(wrt, str | int) else wrt) if isinstance(w, str)]
+        wanted = [wrt] if isinstance(wrt, str) else wrt if isinstance(wrt, Sequence) else []
+        named = [w for w in wanted if isinstance(w, str)]
         return from_formula(read(f, {**dict.fromkeys(named, ""), **(shapes or {})}), wrt, shapes)
     if not callable(f):
         raise TypeError(f"derive takes a function or a formula, not {type(f).__name__}")

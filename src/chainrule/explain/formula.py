@@ -94,8 +94,18 @@ NAMED: dict[str, Callable[..., Any]] = {
 
 CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf}
 
+_LARGEST_POWER = 64
+
+
+def _pow(a: Any, b: Any) -> Any:
+    """A power, of e the exponential; large ones of whole numbers in floating point, for their digits would have no end."""
+    if isinstance(a, float) and a == math.e:
+        return np.exp(b)
+    return float(a) ** b if isinstance(a, int) and isinstance(b, int) and b > _LARGEST_POWER else a**b
+
+
 _BINARY: dict[type, Callable[..., Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow,
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: _pow,
     ast.MatMult: operator.matmul, ast.Mod: operator.mod, ast.FloorDiv: operator.floordiv, ast.BitAnd: operator.and_,
     ast.BitOr: operator.or_,
 }  # fmt: skip
@@ -161,10 +171,17 @@ class Formula:
             raise self.error(k, k + 1, what)
         try:
             return ast.parse(python.strip("\n"), mode="eval").body
+        except (RecursionError, MemoryError):
+            raise self.error(0, len(python), "This is nested too deeply to be read.") from None
         except SyntaxError as e:
+            if "too many nested" in str(e):
+                raise self.error(0, len(python), "This is nested too deeply to be read.") from None
             lines = python.split("\n")
             k = sum(len(x) + 1 for x in lines[: (e.lineno or 1) - 1]) + max((e.offset or 1) - 1, 0)
             end = len(python.rstrip())
+            side = re.match(r"[\w.]+(\s+)[\w(]", python[k:])  # Python points at the first of two things side by side
+            if side:
+                k += side.start(1)
             if re.search(r"[-+*/@,<>=]$", python[:end]):
                 raise self.error(end - 1, end, "Something is missing after this.") from None
             raise self.error(k, k + 1, *_explained(python, k)) from None
@@ -201,8 +218,7 @@ class Formula:
         """Only what a formula is made of, and only functions that are known."""
         for n in ast.walk(tree):
             if isinstance(n, ast.BinOp) and isinstance(n.op, ast.BitXor):
-                left, right = self.source(n.left), self.source(n.right)
-                raise self.blame(n, "^ is no power in Python's syntax.", "", f"{left}**{right}")
+                raise self.blame(n, "^ is no power in Python's syntax.", "", self.text.replace("^", "**"))
             if isinstance(n, ast.Call):
                 name = _dotted(n.func)
                 if name is None or ("." not in name and _function(name) is None):
@@ -237,9 +253,10 @@ class Formula:
             return inner()
         except errors.FormulaError:
             raise
-        except (errors.ChainruleError, ValueError, TypeError, AttributeError, IndexError) as e:
+        except (errors.ChainruleError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as e:
             seen = e.seen if isinstance(e, errors.ChainruleError) else f"{e}"
-            if isinstance(n, ast.BinOp):
+            seen = "This number is too large" if isinstance(e, OverflowError) else seen
+            if isinstance(n, ast.BinOp) and not isinstance(e, ArithmeticError):
                 seen = self._shapes_of(n, env) or seen
             raise self.blame(n, _sentence(seen), e.needed if isinstance(e, errors.ChainruleError) else "") from None
 
@@ -346,7 +363,8 @@ def _shape_text(shape: tuple[int, ...], labels: Mapping[int, str]) -> str:
 
 def _sentence(text: str) -> str:
     text = text.strip() or "This cannot be computed."
-    return text if text.endswith((".", "?")) else f"{text[:1].upper()}{text[1:]}."
+    first = text if re.match(r"\w+\(", text) else f"{text[:1].upper()}{text[1:]}"
+    return text if text.endswith((".", "?")) else f"{first}."
 
 
 def _dotted(n: ast.expr) -> str | None:

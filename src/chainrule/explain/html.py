@@ -15,6 +15,7 @@ _STYLE = """
 .cr details{margin:.6rem 0}.cr summary{cursor:pointer;font-weight:600}
 .cr pre{background:rgba(127,127,127,.12);padding:.8rem;border-radius:6px;overflow:auto}
 .cr table{border-collapse:collapse}.cr td,.cr th{padding:.25rem .8rem;text-align:left;border-bottom:1px solid rgba(127,127,127,.3)}
+.cr table.lines td{border:0;padding:.15rem .3rem}.cr table.lines td:first-child{text-align:right}.cr .wide{overflow:auto}.cr td.rule{white-space:nowrap}
 .cr .said{opacity:.75;font-size:13px}
 """
 _MATH = "math{font-size:1.15em}"
@@ -22,13 +23,13 @@ _MATH = "math{font-size:1.15em}"
 
 def fragment(d: Derivation) -> str:
     """What a notebook shows: the formula, and the rest to unfold; formulas are left to the notebook's MathJax."""
-    return _body(d, math)
+    return _body(d, math, [math(d.value_latex), math(d.latex)])
 
 
 def page(d: Derivation) -> str:
     """A page of its own; formulas are MathML where `latex2mathml` is installed, LaTeX elsewhere."""
     title = escape(f"The {d.kind} of {d.problem.title or d.function_name}")
-    body = _body(d, mathml)
+    body = _body(d, mathml, [_lines(d.value_lines), _lines(d.lines)])
     dark = "@media(prefers-color-scheme:dark){body{background:#14181f;color:#e7ebf1}}"
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
@@ -50,8 +51,15 @@ def mathml(latex: str, block: bool = True) -> str:
     return convert(latex, display="block" if block else "inline")
 
 
-def _body(d: Derivation, to_html: Callable[..., str]) -> str:
-    parts = [f"<style>{_STYLE}</style>", '<div class="cr">', to_html(d.value_latex), to_html(d.latex)]
+def _lines(lines: Sequence[tuple[str, str]]) -> str:
+    """Formulas one below the other, aligned at their signs of equality: MathML has no environment for it."""
+    right = [mathml(r"= \displaystyle " + b, False) for _, b in lines]
+    rows = [f"<tr><td>{mathml(a, False)}</td><td>{b}</td></tr>" for (a, _), b in zip(lines, right, strict=True)]
+    return f'<div class="wide"><table class="lines">{"".join(rows)}</table></div>'
+
+
+def _body(d: Derivation, to_html: Callable[..., str], formulas: Sequence[str]) -> str:
+    parts = [f"<style>{_STYLE}</style>", '<div class="cr">', *formulas]
     if d.conventions:
         parts.append(f'<p class="said">{"; ".join(map(escape, d.conventions))}.</p>')
     parts.append(f'<p class="said">{escape(checked(d))}</p>')
@@ -82,8 +90,8 @@ def _unfold(title: str, body: str) -> str:
 
 def _table(steps: Sequence[Step], to_html: Callable[..., str]) -> str:
     rows = [
-        f"<tr><td>{escape(s.rule)}</td><td>{to_html(s.expression, False)}</td><td>{to_html(s.local, False) if s.local else ''}</td>"
+        f"<tr><td class='rule'>{escape(s.rule)}</td><td>{to_html(s.expression, False)}</td><td>{to_html(s.local, False) if s.local else ''}</td>"
         f"<td>{to_html(s.result, False)}</td></tr>"
         for s in steps
     ]
-    return f"<table><tr><th>rule</th><th>value</th><th>local derivative</th><th>so</th></tr>{''.join(rows)}</table>"
+    return f"<div class='wide'><table><tr><th>rule</th><th>value</th><th>local derivative</th><th>so</th></tr>{''.join(rows)}</table></div>"

@@ -25,10 +25,7 @@ def example_sizes(d: Derivation) -> dict[str, int]:
 
 def whole_graph(d: Derivation) -> Graph:
     """(arguments..., sensitivity of the result) -> (value, derivatives...)"""
-    g = simplify(vjp(d.problem.trace(example_sizes(d)), d.problem.wrt))
-    if d.problem.formula is not None:  # its places are in no file of the user's
-        g = IrGraph(g.ins, tuple(e._replace(where=None) for e in g.eqns), g.outs)
-    return Graph.of(g)
+    return Graph.of(d.problem.placed(simplify(vjp(d.problem.trace(example_sizes(d)), d.problem.wrt))))
 
 
 def picture(d: Derivation) -> str:
@@ -39,7 +36,7 @@ def picture(d: Derivation) -> str:
         xs = arguments(d.problem, sizes, np.random.default_rng(0))
     if xs is None:
         sizes, xs = instances(d.problem, 1)[0]
-    g = simplify(d.problem.trace(sizes))
+    g = d.problem.placed(simplify(d.problem.trace(sizes)))
     values = _values(g, xs)
     shown = {v: x for v, x in values.items() if np.size(x) == 1}
     return Graph.of(g).to_svg(shown, _sensitivities(g, values), f"{d.function_name}: values forward, sensitivities backward")

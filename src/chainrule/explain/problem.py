@@ -68,15 +68,29 @@ class Problem:
             raise errors.NoFormulaError(f"The function returns {len(t.outs)} arrays; a derivation is of one.")
         return t.graph
 
+    def placed(self, g: Graph) -> Graph:
+        """A graph without the places of its equations, if it is of a formula: they are in no file of the user's."""
+        if self.formula is None:
+            return g
+        for v in (v for e in g.eqns for v in e.outs):
+            v.hint = v.hint if isinstance(v.hint, str) else None
+        return Graph(g.ins, tuple(e._replace(where=None) for e in g.eqns), g.outs)
+
 
 # --- from a formula -----------------------------------------------------------------------------------------------------------
 
 
 def parsed_shape(name: str, given: Any) -> Shape:
     """``"m,n"``, ``("m", 3)``, ``5``, ``""``."""
-    if isinstance(given, int):
-        return (given,)
-    parts: list[Any] = [p for p in re.split(r"[,\s]+", given.strip("() ")) if p] if isinstance(given, str) else list(given)
+    parts: list[Any] = []
+    if isinstance(given, str):
+        parts = [p for p in re.split(r"[,\s]+", given.strip("() ")) if p]
+    elif isinstance(given, int | np.integer):
+        parts = [given]
+    elif isinstance(given, Sequence):
+        parts = list(given)  # pyright: ignore[reportUnknownArgumentType]
+    else:
+        parts = [given]
     out: list[str | int] = []
     for p in parts:
         if isinstance(p, int | np.integer) or str(p).isdigit():
@@ -85,6 +99,8 @@ def parsed_shape(name: str, given: Any) -> Shape:
             out.append(p)
         else:
             raise ValueError(f"the shape of {name} is {given!r}: a shape is names and numbers, as 'm,n' or ('m', 3)")
+        if isinstance(out[-1], int) and out[-1] < 1:
+            raise ValueError(f"the shape of {name} is {given!r}: a size is 1 or more")
     return tuple(out)
 
 
@@ -108,9 +124,9 @@ def from_formula(formula: Formula, wrt: Any, shapes: Mapping[str, Any] | None) -
 
 def chosen_names(wrt: Any, names: Sequence[str]) -> tuple[list[int], bool]:
     """Which arguments the derivative is taken with respect to, and whether one was named alone."""
-    single = isinstance(wrt, str | int)
+    wanted, single = _wanted(wrt)
     out: list[int] = []
-    for w in [wrt] if single else wrt:
+    for w in wanted:
         if isinstance(w, int):
             if not -len(names) <= w < len(names):
                 raise ValueError(f"wrt is {w}, and there are {len(names)} arguments: {', '.join(names)}")
@@ -119,7 +135,23 @@ def chosen_names(wrt: Any, names: Sequence[str]) -> tuple[list[int], bool]:
             out.append(list(names).index(w))
         else:
             raise ValueError(f"wrt names {w!r}, and the arguments are {', '.join(names)}")
+    _different(out, names)
     return out, single
+
+
+def _wanted(wrt: Any) -> tuple[list[Any], bool]:
+    """What `wrt` names, and whether it is one argument named alone."""
+    single = isinstance(wrt, str | int)
+    wanted: list[Any] = [wrt] if single else list(wrt) if isinstance(wrt, Sequence) else []
+    if not wanted or not all(isinstance(w, str | int) for w in wanted):
+        raise ValueError(f"wrt is {wrt!r}: it names an argument, or several in a tuple, by name or number")
+    return wanted, single
+
+
+def _different(chosen: Sequence[int], names: Sequence[str]) -> None:
+    twice = next((names[k] for k in chosen if list(chosen).count(k) > 1), None)
+    if twice is not None:
+        raise ValueError(f"wrt names {twice} twice")
 
 
 # --- from a function ----------------------------------------------------------------------------------------------------------
@@ -188,9 +220,9 @@ def _is_array(x: Any) -> bool:
 
 
 def _chosen_arguments(wrt: Any, f: Any, args: Sequence[Any], kept: Sequence[str], owner: Sequence[int]) -> tuple[list[int], bool]:
-    single = isinstance(wrt, str | int)
+    wanted, single = _wanted(wrt)
     out: list[int] = []
-    for w in [wrt] if single else wrt:
+    for w in wanted:
         if isinstance(w, int):
             if not -len(args) <= w < len(args):
                 raise ValueError(f"wrt is {w}, and there are {len(args)} arguments")
@@ -201,6 +233,7 @@ def _chosen_arguments(wrt: Any, f: Any, args: Sequence[Any], kept: Sequence[str]
             found, alone = chosen_names(w, kept)
             out += found
             single = single and alone
+    _different(out, kept)
     return out, single
 
 

@@ -77,7 +77,7 @@ class _Story:
         self.d = d
         p = d.problem
         self.at = points(p)
-        self.graphs = [tidy(p.trace(s)) for s in self.at]
+        self.graphs = [p.placed(tidy(p.trace(s))) for s in self.at]
         self.graph = self.graphs[0]
         settle(self.graph)
         self.names: dict[Var, str] = dict(zip(self.graph.ins, p.names, strict=True))
@@ -157,7 +157,7 @@ def rule_name(e: Eqn, moving: Sequence[Any]) -> str:
         return "constant factor"
     if e.prim == "contract":
         if len(e.ins) == 1:
-            return "a sum: each term counts once"
+            return "sum over an index"
         return "linear map" if len(moving) == 1 else "product rule for matrices"
     return _RULES.get(e.prim, f"derivative of {e.prim}")
 
