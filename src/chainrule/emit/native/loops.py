@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from . import vectors
 from .builder import F32, F64, I1, I8, I32, I64, Function, Type, Val, select
 from .math import HEAVY, PREDICATES, apply
+from .row_blocks import RowBlocks, rows_together
 from .target import VIRTUAL_BYTES
 
 __all__ = ["TYPES", "Kernel", "Operand", "Reduce", "Stage", "Step", "emit", "emit_columns"]
@@ -159,7 +160,7 @@ def emit(f: Function, kernel: Kernel, pointers: Mapping[str, Val], rows: tuple[V
         raise ValueError("a kernel has an axis, and one more if its rows are dealt out")
     if 0 in kernel.shape[:-1] or (kernel.shape[-1] == 0 and not any(s.reduces for s in kernel.stages)):
         return
-    _Emitter(f, collapse(kernel, rows is not None), pointers, rows).rows()
+    Emitter(f, collapse(kernel, rows is not None), pointers, rows).rows()
 
 
 def _used(stage: Stage) -> set[Input]:
@@ -179,10 +180,10 @@ def emit_columns(f: Function, kernel: Kernel, pointers: Mapping[str, Val], rows:
     if len(kernel.shape) != 2 or len(kernel.stages) != 1:
         raise ValueError("columns are reduced in a kernel of two axes and one stage")
     if kernel.shape[1]:
-        _Emitter(f, kernel, pointers, rows).columns()
+        Emitter(f, kernel, pointers, rows).columns()
 
 
-class _Emitter:
+class Emitter:
     """Writes one kernel. Values live at one of three levels: the kernel, the row, the element."""
 
     def __init__(self, f: Function, kernel: Kernel, pointers: Mapping[str, Val], share: tuple[Val, Val] | None):
@@ -191,6 +192,7 @@ class _Emitter:
         self.fixed: dict[str, Val] = {}  # scalars that hold for the whole kernel or row
         self.splats: dict[str, Val] = {}
         self.done: dict[str, Step] = {}
+        self.together = rows_together(kernel, {name: TYPES[o.dtype].bits for name, o in kernel.operands.items()})
         read: set[Input] = set()
         for stage in kernel.stages:
             read |= _used(stage) | {i for step in stage.row_steps for i in step.inputs} | {v for v, _ in stage.row_stores}
@@ -207,7 +209,7 @@ class _Emitter:
         bases = {n: self.f.offset(self.pointers[n], o.offset, self._memory(n)) for n, o in self.kernel.operands.items()}
         for name in self.read:
             if not any(self.kernel.operands[name].strides):
-                self.fixed[name] = vectors.load(bases[name], self._type(name))
+                self.fixed[name] = vectors.load(bases[name], self.type_of(name))
         return bases
 
     def _axis(self, axis: int, bases: dict[str, Val]) -> None:
@@ -218,12 +220,44 @@ class _Emitter:
         start, stop = self.share if axis == 0 and self.share else (0, self.kernel.shape[axis])
 
         def body(i: Val, _: list[Val]) -> None:
-            inner = {n: self._advance(n, base, i, self.kernel.operands[n].strides[axis]) for n, base in bases.items()}
+            inner = {n: self.advance(n, base, i, self.kernel.operands[n].strides[axis]) for n, base in bases.items()}
             self._axis(axis + 1, inner)
 
+        if axis == len(self.kernel.shape) - 2 and self.together:
+            start = self._blocks(start, stop, bases)
         self.f.loop(start, stop, 1, body)
 
-    def _advance(self, name: str, base: Val, index: Val, stride: int) -> Val:
+    def _blocks(self, start: Val | int, stop: Val | int, bases: dict[str, Val]) -> Val | int:
+        """Rows in blocks; returns the first of those that are left over."""
+        k, axis = self.together, len(self.kernel.shape) - 2
+
+        def block(i: Val, _: list[Val]) -> None:
+            here = {n: self.advance(n, b, i, self.kernel.operands[n].strides[axis]) for n, b in bases.items()}
+            RowBlocks(self, k, here).write()
+
+        if isinstance(start, int) and isinstance(stop, int):
+            end: Val | int = start + (stop - start) // k * k
+        else:
+            first, last = (x if isinstance(x, Val) else self.f.i64(x) for x in (start, stop))
+            end = first + ((last - first) & -k)
+        self.f.loop(start, end, k, block)
+        return end
+
+    def pass_of_row(self, stage: Stage, bases: dict[str, Val], fixed: dict[str, Val]) -> dict[str, Val]:
+        """The pass of a stage along one row, of which some values are known; returns its reductions."""
+        outer, splats = self.fixed, self.splats
+        self.fixed, self.splats = {**outer, **fixed}, dict(splats)
+        self._splat_ahead(stage, stage.steps)
+        found = self._pass(stage, bases)
+        self.fixed, self.splats = outer, splats
+        return found
+
+    @staticmethod
+    def used(stage: Stage) -> set[Input]:
+        """What the pass of a stage reads."""
+        return _used(stage)
+
+    def advance(self, name: str, base: Val, index: Val, stride: int) -> Val:
         if not stride or index.ref == "0":
             return base
         if not index.ref.startswith("%"):
@@ -234,7 +268,7 @@ class _Emitter:
         outer, splats = dict(self.fixed), dict(self.splats)
         for name in self.read:
             if name not in self.fixed and not self.kernel.operands[name].strides[-1]:
-                self.fixed[name] = vectors.load(bases[name], self._type(name))
+                self.fixed[name] = vectors.load(bases[name], self.type_of(name))
         for stage in self.kernel.stages:
             self._stage(stage, bases)
         self.fixed, self.splats = outer, splats
@@ -254,9 +288,9 @@ class _Emitter:
         for step in stage.row_steps:
             self._fix(step)
         for value, name in stage.row_stores:
-            vectors.store(self._scalar(value, self._type(name)), bases[name])
+            vectors.store(self._scalar(value, self.type_of(name)), bases[name])
         for value, op, name in stage.row_adds:
-            old = vectors.load(bases[name], self._type(name))
+            old = vectors.load(bases[name], self.type_of(name))
             vectors.store(vectors.combine(op, old, self._scalar(value, old.type)), bases[name])
 
     def _fix(self, step: Step) -> None:
@@ -264,7 +298,7 @@ class _Emitter:
             return  # an earlier pass over this row needed it too
         if step.out in self.fixed or step.out in self.kernel.operands:
             raise ValueError(f"{step.out} is defined twice")
-        self.fixed[step.out] = self._apply(step, self.fixed)
+        self.fixed[step.out] = self.apply(step, self.fixed)
         self.done[step.out] = step
 
     def _splat_ahead(self, stage: Stage, steps: Sequence[Step]) -> None:
@@ -292,7 +326,7 @@ class _Emitter:
         zeros = [vectors.neutral(r.op, self.f.const(0, t)) for r, t in zip(stage.reduces, kinds, strict=True)]
 
         def row(i: Val, old: list[Val]) -> list[Val]:
-            here = {n: self._advance(n, b, i, self.kernel.operands[n].strides[0]) for n, b in bases.items()}
+            here = {n: self.advance(n, b, i, self.kernel.operands[n].strides[0]) for n, b in bases.items()}
             found = [v for at, c in zip(starts, counts, strict=True) for v in self._body(stage, here, at, c)]
             return [
                 vectors.combine(stage.reduces[k % len(zeros)].op, o, v) for k, (o, v) in enumerate(zip(old, found, strict=True))
@@ -311,9 +345,9 @@ class _Emitter:
             for name in step.inputs:
                 if isinstance(name, str) and name not in values:
                     values[name] = self._load(name, bases[name], at, count)
-            values[step.out] = self._apply(step, values)
+            values[step.out] = self.apply(step, values)
         for value, name in stage.row_stores:
-            self._store(self._vector(value, values, self._type(name)), name, bases[name], at, count)
+            self._store(self._vector(value, values, self.type_of(name)), name, bases[name], at, count)
 
     # -- one pass along a row ------------------------------------------------------------------------------------------
 
@@ -355,21 +389,21 @@ class _Emitter:
             if name in used and name not in values:
                 values[name] = self._load(name, bases[name], at, count)
         for step in stage.steps:
-            values[step.out] = self._apply(step, values)
+            values[step.out] = self.apply(step, values)
         for value, name in stage.stores:
-            self._store(self._vector(value, values, self._type(name)), name, bases[name], at, count)
+            self._store(self._vector(value, values, self.type_of(name)), name, bases[name], at, count)
         return [self._vector(r.value, values, None) for r in stage.reduces]
 
     def _load(self, name: str, base: Val, at: Val, count: int | None) -> Val:
-        stride, t = self.kernel.operands[name].strides[-1], self._type(name).of(self.lanes)
+        stride, t = self.kernel.operands[name].strides[-1], self.type_of(name).of(self.lanes)
         if not stride:
-            return self.f.splat(vectors.load(base, self._type(name)), self.lanes)
-        pointer = self._advance(name, base, at, stride)
+            return self.f.splat(vectors.load(base, self.type_of(name)), self.lanes)
+        pointer = self.advance(name, base, at, stride)
         return vectors.load(pointer, t, count) if stride == 1 else vectors.load_strided(pointer, stride, t, count)
 
     def _store(self, value: Val, name: str, base: Val, at: Val, count: int | None) -> None:
         stride = self.kernel.operands[name].strides[-1]
-        pointer = self._advance(name, base, at, stride)
+        pointer = self.advance(name, base, at, stride)
         if stride == 1:
             vectors.store(value, pointer, count)
         else:
@@ -377,13 +411,13 @@ class _Emitter:
 
     # -- values --------------------------------------------------------------------------------------------------------
 
-    def _type(self, name: str) -> Type:
+    def type_of(self, name: str) -> Type:
         return TYPES[self.kernel.operands[name].dtype]
 
     def _memory(self, name: str) -> Type:
-        return vectors.memory_type(self._type(name))
+        return vectors.memory_type(self.type_of(name))
 
-    def _apply(self, step: Step, values: Mapping[str, Val]) -> Val:
+    def apply(self, step: Step, values: Mapping[str, Val]) -> Val:
         known = [values[i] for i in step.inputs if isinstance(i, str)]
         if not known:
             raise ValueError(f"step {step.out} has no input but numbers")
@@ -397,22 +431,22 @@ class _Emitter:
 
     def _scalar(self, value: Input, type_: Type) -> Val:
         v = self.fixed[value] if isinstance(value, str) else self.f.const(value, type_)
-        return self._checked(v, type_)
+        return self.checked(v, type_)
 
     def _vector(self, value: Input, values: Mapping[str, Val], type_: Type | None) -> Val:
         if not isinstance(value, str):
             return self.f.const(value, (type_ or F64).of(self.lanes))
-        return self._checked(values[value], type_.of(self.lanes)) if type_ else values[value]
+        return self.checked(values[value], type_.of(self.lanes)) if type_ else values[value]
 
     @staticmethod
-    def _checked(v: Val, type_: Type) -> Val:
+    def checked(v: Val, type_: Type) -> Val:
         if v.type != type_:
             raise ValueError(f"a value of type {v.type} cannot be stored as {type_}")
         return v
 
     def _value_type(self, value: Input, stage: Stage) -> Type:
         """The scalar type of a value of a pass."""
-        types = {n: self._type(n) for n in self.kernel.operands} | {n: v.type for n, v in self.fixed.items()}
+        types = {n: self.type_of(n) for n in self.kernel.operands} | {n: v.type for n, v in self.fixed.items()}
         for step in stage.steps:
             types[step.out] = _result_type(step, types)
         return types[value] if isinstance(value, str) else F64
