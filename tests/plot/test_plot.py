@@ -6,8 +6,16 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule import plot
 from chainrule.plot.curves import thinned
+
+
+def run() -> cr.analysis.ConvergenceReport:
+    """A run with a theorem."""
+    f = lambda x: x[0] ** 2 + 4 * x[1] ** 2
+    return cr.analysis.convergence_report(cr.minimize(f, np.ones(2), learning_rate=0.1), minimum=0.0, minimiser=np.zeros(2))
+
 
 PICTURES = {
     "curves": lambda: plot.curves(
@@ -24,6 +32,18 @@ PICTURES = {
     "network": lambda: plot.network([np.array([[1.0, -2.0]])], [np.array([1.0, 2.0]), np.array([3.0])], "t", ["in", "out"]),
     "heat": lambda: plot.heat({"a": np.array([[1.0, -2.0]]), "zero": np.zeros((2, 2))}, "t", "note"),
     "predicted": lambda: plot.predicted(np.array([1.0, 2.0, 3.0]), np.array([1.1, 1.9, 3.2]), "t", "y"),
+    "bars": lambda: plot.bars(
+        {"s": {"a": 1.0, "b": -2.0}, "t": {"a": 0.5, "b": 1.0}}, "t", "x", {"s": {"a": 0.1, "b": 0.2}, "t": {"a": 0.1, "b": 0}}
+    ),
+    "points": lambda: plot.points({"a": np.eye(2), "b": -np.eye(2)}, "t", span=2.0),
+    "written": lambda: plot.written(np.eye(2), ["0", "<"], [0, 7], "t"),
+    "value_map": lambda: plot.value_map(
+        np.array([[0.0, 1.0], [0.5, 0.2]]), "t", {(0, 0): "hole"}, {(0, 1): "left", (1, 0): "up"}
+    ),
+    "attention": lambda: plot.attention({"one": np.eye(3), "two": np.zeros((3, 3))}, "t", ["1", "2", "3"], ["a", "b", "c"]),
+    "convergence": lambda: plot.convergence(run()),
+    "sheet": lambda: plot.sheet({"one": np.ones((5, 3, 3)), "two": np.zeros((2, 4, 4))}, "t", 3),
+    "map_of_codes": lambda: plot.map_of_codes(np.eye(2), np.array([0, 7]), "t", ["z1", "z2"]),
     "pictures": lambda: plot.pictures([np.eye(3)] * 7, [str(k) for k in range(7)], "t"),
 }
 

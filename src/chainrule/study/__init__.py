@@ -21,6 +21,8 @@ CHAPTERS = {
     "9.4": "chainrule.study.regularisation",
     "9.5": "chainrule.study.optimisers",
     "9.6": "chainrule.study.networks",
+    "9.7": "chainrule.study.reinforcement",
+    "9.8": "chainrule.study.generative_models",
 }
 TITLES = {
     "0": "Introduction: slopes, areas and averages",
