@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ def underdetermined(x: Any) -> Any:
     return np.mean((DATA[:2] @ x - 1) ** 2)
 
 
+def untraceable(x: Any) -> Any:
+    return math.sin(float(x[0])) + float(x[0]) ** 2
+
+
 def in_order(r: Any) -> None:
     """measured <= certificate <= bound."""
     assert r.measured.shape == r.certificate.shape == r.bound.shape
@@ -61,6 +66,8 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "logistic, momentum": (logistic, np.zeros(4), {"method": "momentum", "momentum": 0.5, "learning_rate": 0.5}, "convex, momentum"),
     "logistic, nesterov": (logistic, np.zeros(4), {"method": "nesterov"}, "convex, accelerated"),
     "logistic with a penalty": (regularised, np.zeros(4), {}, "strongly convex"),
+    "quadratic, constant nesterov": (bowl, START, {"method": "nesterov", "momentum": 0.6, "learning_rate": 0.04}, "quadratic, accelerated"),
+    "gradient given": (untraceable, np.array([1.5]), {"jac": lambda x: np.array([math.cos(x[0]) + 2 * x[0]]), "learning_rate": 0.1}, "strongly convex"),
     "fourth powers": (lambda x: np.sum(x**4), np.ones(2), {}, "convex"),
     "Polyak-Lojasiewicz": (wavy, 3.0, {}, "Polyak-Lojasiewicz"),
     "least squares without a unique solution": (underdetermined, np.zeros(4), {}, "Polyak-Lojasiewicz"),
@@ -130,6 +137,25 @@ def test_kinks_are_the_subgradient_methods() -> None:
     decaying = cr.minimize(f, np.array([1.0, 0.33]), learning_rate=cr.optim.schedules.sqrt(0.3), max_steps=500).report
     in_order(decaying)
     assert decaying.measured[-1] < 0.3 * constant.measured[-1]
+
+
+def test_steps_with_sufficient_decrease_need_no_curvature() -> None:
+    """Steps longer than 2/L for the L of the whole run, but each short enough where it was taken."""
+    r = cr.minimize(lambda x: np.cosh(3 * x), 2.0, learning_rate=lambda k: 5e-4 if k < 300 else 0.08, max_steps=340).report
+    assert r.theorem is not None
+    assert r.facts.L > 2 / 0.08
+    assert "sufficient decrease" in r.theorem.name
+    in_order(r)
+    assert r.bound[-1] < 0.1 * r.bound[0]
+
+
+def test_ends_without_a_minimum_are_told() -> None:
+    assert "unbounded below" in cr.minimize(lambda x: -(x**2), 1.0, learning_rate=0.5, max_steps=20).report.diagnosis
+    assert "unbounded below" in cr.minimize(lambda x: np.sum(x), np.ones(2), learning_rate=0.5, max_steps=20).report.diagnosis
+    assert cr.minimize(lambda x: 0 * np.sum(x) + 3.0, np.ones(2)).report.measured.tolist() == [0.0]
+    lost = cr.minimize(lambda x: np.log(x), 1.0, learning_rate=0.5, max_steps=20).report
+    assert not lost.applies
+    assert "is not below 2/L" in lost.diagnosis
 
 
 def test_what_is_not_convex_is_not_called_so() -> None:

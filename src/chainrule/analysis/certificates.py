@@ -62,7 +62,7 @@ def worst_case(theorem: Theorem, method: str, f: Facts, steps: int = STEPS) -> t
         exact[:2] = True  # noise along the most curved direction, the error along the least curved one
         return noisy_contraction(f), exact
     unit, scale = _units(theorem, f)
-    if f.noise.size or not available() or not np.isfinite(unit) or unit <= 0:
+    if f.noise.size or "sufficient decrease" in theorem.needs or not available() or not np.isfinite(unit) or unit <= 0:
         return worst, exact
     for k in range(1, min(n, steps) + 1):
         rates = tuple(float(f"{a * scale:.12g}") for a in f.rates[:k])

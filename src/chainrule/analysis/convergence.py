@@ -157,7 +157,8 @@ def report_of(e: Evidence) -> ConvergenceReport:
     run = e.run
     bent = bool(kinks(e.p))
     known = [t for t in THEOREMS.get(run.method, ()) if bent or "bounded gradients" not in t.needs]
-    checked = {t.name: tuple(CHECKS[n](e) for n in t.needs) for t in known}
+    looked = {n: CHECKS[n](e) for n in dict.fromkeys(n for t in known for n in t.needs)}
+    checked = {t.name: tuple(looked[n] for n in t.needs) for t in known}
     holding = [t for t in known if all(checked[t.name])]
     theorem = _strongest(holding, e) if holding else _nearest(known, checked)
     facts, (seen, error) = facts_of(e, theorem), measured(e, theorem)
@@ -238,11 +239,13 @@ def _averaged(e: Evidence, theorem: Theorem | None, w: Walks) -> Vector:
 
 
 def _diagnosis(e: Evidence) -> str:
-    """Is there a kink in the way, or is the step above what the curvature allows?"""
+    """Is there no minimum, a kink in the way, or is the step above what the curvature allows?"""
     run, L = e.run, e.smoothness.value
-    if run.method not in THEOREMS or not run.rates.size:
+    if e.best.value == -np.inf:
+        return "f is unbounded below: there is no minimum to converge to"
+    if run.method not in THEOREMS or not run.rates.size or _still_falls(run.fun):
         return ""
-    rate, bent = float(np.max(run.rates)), kinks(e.p)
+    rate, bent = float(run.rates[-1]), kinks(e.p)
     if bent and run.method != "sgd":
         return (
             f"f has kinks ({', '.join(bent)}): near one, steps of constant α = {rate:.4g} jump to and fro and stay up to "
@@ -256,3 +259,9 @@ def _diagnosis(e: Evidence) -> str:
         f"the step is too long: α = {rate:.4g} is not below {limit * L:.4g}/L = {limit:.4g}, with L = {L:.4g}, so an error along "
         f"the most curved direction does not shrink; α = 1/L = {1 / L:.4g} is safe"
     )
+
+
+def _still_falls(fun: Vector, last: int = 50) -> bool:
+    """Did the objective go down in every one of the last steps?"""
+    recent = fun[-last:]
+    return bool(np.all(np.isfinite(recent)) and np.all(np.diff(recent) < 0))

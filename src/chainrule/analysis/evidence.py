@@ -30,6 +30,8 @@ MANY = 2000
 """Of longer runs, the gradients at so many points are looked at."""
 PAIRED = 48
 """Every two of so many points are compared; all consecutive ones are."""
+LEAST = 1e-300
+"""In place of a curvature of zero."""
 PLACES = 6
 """At so many points the curvature is looked at."""
 
@@ -153,13 +155,13 @@ class Evidence:
 
     @cached_property
     def z(self) -> Vector:
-        """(m, n) points where the method saw the gradient, in order, and the minimiser last."""
+        """(m, n) points where the method saw the gradient, in order, and the minimiser last if there is one."""
         x = self.run.x[: self.run.usable]
         keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), MANY)).astype(int))
         parts = [x[keep]]
         if self.run.method in ("nesterov", "fista"):
             parts.append(self._extrapolated(x)[keep[1:] - 1])
-        return np.concatenate([*parts, self.best.x[None]])
+        return np.concatenate([*parts, self.best.x[None]]) if self.best.found else np.concatenate(parts)
 
     def _extrapolated(self, x: Vector) -> Vector:
         """Where an accelerated method looked: y_k = x_k + theta_k (x_k - x_{k-1})."""
@@ -182,6 +184,8 @@ class Evidence:
     def steps(self) -> tuple[Vector, Vector]:
         """Indices of points that follow each other, and of each and the minimiser, both ways."""
         k, last = np.arange(len(self.z) - 1), len(self.z) - 1
+        if not self.best.found:
+            return np.concatenate([k, k + 1]), np.concatenate([k + 1, k])
         end = np.full(last, last)
         return np.concatenate([k[:-1], k[1:], k, end]), np.concatenate([k[1:], k[:-1], end, k])
 
@@ -232,20 +236,29 @@ class Evidence:
         return Best(x, p.value(x), True, "solved: the function is quadratic")
 
     def _polished(self) -> Best:
-        """The run continued by a faster method."""
-        p, start = self.p, self._lowest()
-        low, gradient = p.both(start)
+        """The run continued by faster methods."""
+        start = self._lowest()
         first = max(float(np.max(self.run.gradient[: self.run.usable], initial=0.0)), 1e-300)
+        found = self._continued(start, "lbfgs", 1e-11 * first, 300)
+        low, gradient = self.p.both(start)
+        x, value, norm = start, low, float(np.linalg.norm(gradient))
+        if found.fun <= value:
+            x, value, norm = found.x, float(found.fun), float(np.linalg.norm(found.jac))
         method = "newton_cg" if start.size <= 2000 else "lbfgs"
-        found = minimize(Flat(p, start), start, method, tol=1e-11 * first, max_steps=500)
-        x, value, norm = found.x, float(found.fun), float(np.linalg.norm(found.jac))
-        if not value <= low:
-            x, value, norm = start, low, float(np.linalg.norm(gradient))
+        found = self._continued(x, method, 1e-11 * first, 40)
+        if found.fun <= value and float(np.linalg.norm(found.jac)) <= norm:
+            x, value, norm = found.x, float(found.fun), float(np.linalg.norm(found.jac))
         # where x runs off to infinity, the gradient vanishes too: but then the next step is as long as the last
-        onward = minimize(Flat(p, x), x, method, tol=0.0, max_steps=1).history.step[-1]
+        onward = self._continued(x, method, 0.0, 1).history.step[-1]
         ok = norm <= 1e-6 * first and np.isfinite(value) and onward <= 1e-3 * float(np.linalg.norm(x - self.run.x[0])) + 1e-300
-        why = f"the run continued by {method}: gradient norm {norm:.1e}"
+        why = f"the run continued by L-BFGS and Newton's method: gradient norm {norm:.1e}"
         return Best(x, value, bool(ok), why if ok else f"none was found ({why}); f* stands for the lowest value seen")
+
+    def _continued(self, x: Vector, method: str, tol: float, steps: int) -> Minimum:
+        p = self.p
+        if p.jac is not None:
+            return minimize(p.both, x, method, jac=True, tol=tol, max_steps=steps)
+        return minimize(Flat(p, x), x, method, tol=tol, max_steps=steps)
 
     def _composite(self) -> Best:
         """The run continued by FISTA."""
@@ -304,7 +317,8 @@ class Evidence:
     @cached_property
     def curvatures(self) -> tuple[float, float, int]:
         """The least and the greatest eigenvalue of the Hessian seen, and at how many points."""
-        k = np.unique(np.linspace(0, len(self.z) - 1, PLACES).astype(int))
+        places = 1 if quadratic(self.p) else PLACES if self.p.x0.size <= DENSE else PLACES // 2
+        k = np.unique(np.linspace(0, len(self.z) - 1, places).astype(int))
         found = [extremes(self.p, self.z[j]) for j in k]
         lows = [low.value - low.error for low, _ in found]
         highs = [max(abs(low.value) + low.error, abs(high.value) + high.error) for low, high in found]
@@ -322,13 +336,13 @@ class Evidence:
         if not np.isfinite(high):
             return Known(np.nan, False, "the curvature is not finite")
         if quadratic(self.p):
-            return Known(high, True, "the function is quadratic")
+            return Known(max(high, LEAST), True, "the function is quadratic")
         i, j = self.steps
         _, g = self.seen
         dx, dg = np.linalg.norm(self.z[i] - self.z[j], axis=1), np.linalg.norm(g[i] - g[j], axis=1)
         far = dx > 1e-6 * np.max(dx, initial=0.0)
         secant = float(np.max(dg[far] / dx[far], initial=0.0))
-        L = raised(max(high, secant), lambda v: self.holds(v, -v))
+        L = raised(max(high, secant, LEAST), lambda v: self.holds(v, -v))
         bent = kinks(self.p)
         note = f"; kinks are possible ({', '.join(bent)})" if bent else ""
         if not np.isfinite(L):

@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.analysis.convexity import convexity
 from chainrule.analysis.curvature import quadratic
-from chainrule.analysis.evidence import Evidence
+from chainrule.analysis.evidence import LEAST, Evidence
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ Check = Callable[[Evidence], Hypothesis]
 def _smooth(e: Evidence) -> Hypothesis:
     L = e.smoothness
     ok = bool(np.isfinite(L.value))
-    return Hypothesis("smooth", ok, ok and L.proved, f"L = {L.value:.4g}: {L.how}" if ok else L.how)
+    shown = L.value if L.value > LEAST else 0.0
+    return Hypothesis("smooth", ok, ok and L.proved, f"L = {shown:.4g}: {L.how}" if ok else L.how)
 
 
 def _convex(e: Evidence) -> Hypothesis:
@@ -160,6 +161,25 @@ def _growing(e: Evidence) -> Hypothesis:
     return Hypothesis("growing momentum", ok, ok, "θ = k / (k + 3)" if ok else f"it is constant, {e.run.momentum}")
 
 
+def _constant_momentum(e: Evidence) -> Hypothesis:
+    ok = e.run.momentum is not None
+    return Hypothesis("constant momentum", ok, ok, f"θ = {e.run.momentum}" if ok else "θ = k / (k + 3)")
+
+
+def _decrease(e: Evidence) -> Hypothesis:
+    """f(x_{k+1}) <= f(x_k) - alpha/2 |gradient|^2, in every step."""
+    run = e.run
+    if run.usable < len(run.fun):
+        return Hypothesis("sufficient decrease", False, False, f"step {run.usable} led to a value that is not finite")
+    least = 0.5 * run.rates * run.gradient[:-1] ** 2
+    short = np.flatnonzero(-np.diff(run.fun) < least * (1 - 1e-9) - 2 * e.blur[0] - 1e-15 * np.abs(run.fun[:-1]))
+    why = f"each step takes α/2 ‖∇f‖² or more off f, up to rounding: {run.fun[0]:.4g} to {run.fun[-1]:.4g} in all"
+    if len(short):
+        k = int(short[0])
+        why = f"step {k + 1} takes {run.fun[k] - run.fun[k + 1]:.3g} off f, and α/2 ‖∇f‖² is {least[k]:.3g}"
+    return Hypothesis("sufficient decrease", not len(short), not len(short), why)
+
+
 CHECKS: dict[str, Check] = {
     "smooth": _smooth,
     "convex": _convex,
@@ -177,6 +197,11 @@ CHECKS: dict[str, Check] = {
     "rate up to 1/L": _limited("rate up to 1/L", 1.0, "≤"),
     "rate below 2(1 - β)/L": _limited("rate below 2(1 - β)/L", 2.0, "<", lambda e: 1 - momentum_of(e)),
     "rate below 2(1 + β)/L": _limited("rate below 2(1 + β)/L", 2.0, "<", lambda e: 1 + momentum_of(e)),
+    "rate below 2(1 + θ)/((1 + 2θ)L)": _limited(
+        "rate below 2(1 + θ)/((1 + 2θ)L)", 2.0, "<", lambda e: (1 + momentum_of(e)) / (1 + 2 * momentum_of(e))
+    ),
+    "constant momentum": _constant_momentum,
+    "sufficient decrease": _decrease,
     "rates never grow": _never_grow,
     "constant rate": _constant,
     "growing momentum": _growing,

@@ -170,6 +170,37 @@ SMOOTH = Theorem(
 )  # fmt: skip
 
 
+def halved(f: Facts) -> Vector:
+    r"""$(f_0 - f^*) \prod_j (1 - \alpha_j \mu)$."""
+    return f.gap * products(1 - f.rates * f.mu)
+
+
+def summed(f: Facts) -> Vector:
+    r"""$\min(f_0 - f^*, R^2 / (2 \sum \alpha_j))$."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.fmin(f.distance**2 / (2 * sums(f.rates)), f.gap)
+
+
+def falling(f: Facts) -> Vector:
+    r"""$2 (f_0 - f^*) / \sum \alpha_j$; nothing is said of the start."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sums(f.rates) > 0, 2 * f.gap / sums(f.rates), np.inf)
+
+
+FALLING_CONVEX = Theorem(
+    "convex, sufficient decrease", "f(x_k) - f* ≤ ‖x_0 - x*‖² / (2 Σ α)", "gap", "distance",
+    ("convex", "minimiser", "sufficient decrease"), summed, unknown, "Beck and Teboulle 2009, theorem 3.1, with R = 0",
+)  # fmt: skip
+FALLING_POLYAK = Theorem(
+    "Polyak-Lojasiewicz, sufficient decrease", "f(x_k) - f* ≤ Π (1 - α μ) (f(x_0) - f*)", "gap", "gap",
+    ("Polyak-Lojasiewicz", "sufficient decrease"), halved, unknown, "Karimi, Nutini and Schmidt 2016, theorem 1",
+)  # fmt: skip
+FALLING = Theorem(
+    "sufficient decrease", "min_j ‖∇f(x_j)‖² ≤ 2 (f(x_0) - f*) / Σ α", "gradient", "gap",
+    ("bounded below", "sufficient decrease"), falling, unknown, "Nesterov 2018, section 1.2.3",
+)  # fmt: skip
+
+
 def subgradient(f: Facts) -> Vector:
     r"""$(R^2 + G^2 \sum \alpha^2) / (2 \sum \alpha)$, and $G R$ at the start."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -225,13 +256,31 @@ def heavy_ball(f: Facts) -> Vector:
     return np.minimum(average, 0.5 * f.L * f.distance**2)
 
 
+def extrapolated(f: Facts) -> Vector:
+    r"""The same for gradients taken at $x_k + \theta (x_k - x_{k-1})$.
+
+    $p_{k+1} = (1 - \alpha_k \lambda) ((1 + \theta) p_k - \theta p_{k-1})$.
+    """
+    curvature = grid(f)
+    p = before = np.ones_like(curvature)
+    worst = [1.0]
+    for a in f.rates:
+        p, before = (1 - a * curvature) * (p + f.momentum * (p - before)), p
+        worst.append(float(np.max(p * p)))
+    return f.gap * np.asarray(worst)
+
+
+def grid(f: Facts) -> Vector:
+    """Curvatures from mu to L, denser at the ends."""
+    return f.mu + (f.L - f.mu) * (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 2001)))
+
+
 def polynomial(f: Facts) -> Vector:
     r"""$(f_0 - f^*) \max_{\mu \le \lambda \le L} p_k(\lambda)^2$: on quadratics the error is $p_k(H) (x_0 - x^*)$.
 
     $p_{k+1} = (1 + \beta - \alpha_k \lambda) p_k - \beta p_{k-1}$, with $\beta = 0$ in the first step.
     """
-    t = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 2001))
-    curvature = f.mu + (f.L - f.mu) * t
+    curvature = grid(f)
     p = before = np.ones_like(curvature)
     worst = [1.0]
     for a in f.rates:
@@ -339,12 +388,17 @@ SGD_SMOOTH = Theorem(
     "mean gradient", "gap", ("smooth", "bounded below", "rate below 2/L", "noise of mean zero"), noisy_stationary, unknown,
     "Ghadimi and Lan 2013, theorem 2.1",
 )  # fmt: skip
+NESTEROV_QUADRATIC = Theorem(
+    "quadratic, accelerated", "f(x_k) - f* ≤ max_λ p_k(λ)² (f(x_0) - f*)", "gap", "gap",
+    ("quadratic", "convex", "minimiser", "constant momentum", "rate below 2(1 + θ)/((1 + 2θ)L)"), extrapolated, extrapolated,
+    "Flammarion and Bach 2015, section 3",
+)  # fmt: skip
 
 THEOREMS: dict[str, tuple[Theorem, ...]] = {
-    "gradient_descent": (STRONGLY_CONVEX, CONVEX, POLYAK, SMOOTH, SUBGRADIENT),
+    "gradient_descent": (STRONGLY_CONVEX, CONVEX, POLYAK, SMOOTH, FALLING_CONVEX, FALLING_POLYAK, FALLING, SUBGRADIENT),
     "proximal_gradient": (PROXIMAL_STRONG, PROXIMAL),
     "fista": (FISTA,),
-    "nesterov": (ACCELERATED,),
+    "nesterov": (ACCELERATED, NESTEROV_QUADRATIC),
     "momentum": (HEAVY_QUADRATIC, HEAVY_BALL),
     "sgd": (SGD_CONSTANT, SGD_DECAYING, SGD_CONVEX, SGD_POLYAK, SGD_SMOOTH),
 }
