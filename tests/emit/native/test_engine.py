@@ -15,8 +15,14 @@ from tests import programs, row_samples
 import chainrule as cr
 from chainrule.build.builder import Builder
 from chainrule.build.tree import flatten
+from chainrule.emit.native import module
 from chainrule.emit.native.engine import Native, to_native
+from chainrule.emit.native.lower import lowered
+from chainrule.emit.native.operations import Survey
+from chainrule.emit.native.plan import plan
 from chainrule.emit.native.pool import using
+from chainrule.emit.native.target import named
+from chainrule.emit.native.write import program_ir
 from chainrule.emit.numpy import Program
 from chainrule.ir.graph import Graph
 from chainrule.ir.types import ArrayType, type_of
@@ -310,7 +316,7 @@ def test_arguments_in_other_layouts(rng: np.random.Generator) -> None:
 
 def test_calls_take_the_short_way_and_notice_other_arguments() -> None:
     f = cr.jit(lambda p, x: {"w": p["w"] * x, "b": (p["b"][0] + x,)}, engine="native")
-    p = {"w": np.arange(3.0), "b": (np.ones(3),)}
+    p: dict[str, Any] = {"w": np.arange(3.0), "b": (np.ones(3),)}
     for x in (np.ones(3), np.full(3, 2.0), np.float64(2.0), 3.0, np.ones(3, np.float32), np.arange(3)):
         for _ in range(2):
             y = f(p, x)
@@ -346,3 +352,19 @@ def test_equal_layers_share_their_code(rng: np.random.Generator) -> None:
 
     against_numpy(f(12), w, x)
     assert len(_code(f(12), w, x)) < 1.5 * len(_code(f(6), w, x))
+
+
+@pytest.mark.parametrize("name", ["aarch64", "avx2", "avx512"])
+def test_whole_programs_are_generated_for_other_machines(name: str, rng: np.random.Generator) -> None:
+    """Verified by LLVM and turned into objects for them; only the machine we run on can say what they compute."""
+    x, y = rng.normal(size=(12, 3)), rng.normal(size=(12, 2))
+    p = [(rng.normal(size=(3, 9)), np.zeros(9)), (rng.normal(size=(9, 2)), np.zeros(2))]
+    long = rng.normal(size=(300, 200)), rng.normal(size=(300, 300))
+    f: Any = lambda p, x, y, a, b: (_training(p, x, y), np.tanh(a.T @ b), np.exp(np.sum(a, 1)))
+    g = cr.jit(f).trace(p, x, y, *long)
+    target = named(name)
+    code = program_ir(plan(lowered(g, Survey(g))), 0, len(Survey(g).constants), target)
+    assert f'target triple = "{target.triple}"' in code
+    image = module.compile_object(code, target)
+    machine = {"aarch64": 183, "avx2": 62, "avx512": 62}[name]
+    assert image[:4] != b"\x7fELF" or int.from_bytes(image[18:20], "little") == machine
