@@ -91,7 +91,7 @@ class _Writer:
 
     def _chain(self, x: Any) -> Any:
         out = self.sp.MatMul(*[self(f) for f in x.factors]).doit()
-        return out[0, 0] if not x.rank else out
+        return out if x.rank else self.sp.Trace(out)  # of one element: what SymPy can differentiate further
 
     def _had(self, x: Any) -> Any:
         if x.bottom:
@@ -130,8 +130,7 @@ class _Writer:
 
     def _norm(self, x: Any) -> Any:
         y = self(x.x)
-        square = (y.T * y)[0, 0] if x.x.rank == 1 else self.sp.Trace(y.T * y)
-        return square ** self.sp.Rational(x.p, 2)
+        return self.sp.Trace(y.T * y) ** self.sp.Rational(x.p, 2)
 
     def _ones(self, x: Any) -> Any:
         return self.sp.OneMatrix(self._number(x.sizes[0]), 1)
