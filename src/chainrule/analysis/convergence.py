@@ -177,7 +177,8 @@ def _strongest(holding: Sequence[Theorem], e: Evidence) -> Theorem:
     chosen, least = holding[0], _promise(holding[0], e)
     for t in holding[1:]:
         implied = "Polyak-Lojasiewicz" in t.needs and "strongly convex" in chosen.needs
-        if ("gradient" in t.measure) == ("gradient" in chosen.measure) and not implied and _promise(t, e) < 0.5 * least:
+        same = t.measure == chosen.measure or {t.measure, chosen.measure} == {"gap", "best gap"}
+        if same and not implied and _promise(t, e) < 0.5 * least:
             chosen, least = t, _promise(t, e)
     return chosen
 
