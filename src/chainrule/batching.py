@@ -11,7 +11,7 @@ import numpy as np
 from chainrule import errors
 from chainrule.build.tree import flatten, unflatten
 from chainrule.build.value import FUNCTIONS, Value
-from chainrule.calls import Abstract, run, traced, write
+from chainrule.calls import Abstract, numbers, run, traced, write
 from chainrule.ir.types import ArrayType
 from chainrule.transform.vmap import vmap as vmap_graph
 
@@ -30,7 +30,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         out_axes: where the new axis goes in the results.
 
     Returns:
-        A function of arguments that have one more axis.
+        A function of arguments that have one more axis. Keyword arguments are passed on whole, to every example.
 
     Raises:
         ShapeError: if the mapped axes have different sizes.
@@ -46,7 +46,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, spec = flatten(args)
         axes = _per_leaf(in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args), args)
-        arrays: list[Any] = [x if isinstance(x, Value) else np.asarray(x) for x in leaves]
+        arrays: list[Any] = [x if isinstance(x, Value) else numbers(x, "vmap") for x in leaves]
         n = _size(arrays, axes)
         fronted: list[Any] = [x if a is None else _moved(x, a, 0) for x, a in zip(arrays, axes, strict=True)]
         examples = [_example(x, raw, a) for x, raw, a in zip(fronted, leaves, axes, strict=True)]

@@ -110,6 +110,8 @@ def _like(spec: Any, outs: Sequence[Any], tree: Any, name: str) -> list[Any]:
 @errors.boundary
 def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """The value of f, and its derivative along `tangents`."""
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise errors.TreeError("jvp: primals and tangents are tuples with one entry for each argument, like (x,) and (dx,)")
     t = traced(f, primals, {}, range(len(primals)), name="jvp", check=differentiable)
     inputs = [x if isinstance(x, Value) else np.asarray(x) for x in t.leaves]
     spec = flatten(tuple(primals))[1]

@@ -11,17 +11,18 @@ import gc
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from chainrule import errors
-from chainrule.build.builder import Builder, current_or_none
+from chainrule.build.builder import Builder, current, current_or_none
 from chainrule.build.tree import flatten, unflatten
 from chainrule.build.value import Value
 from chainrule.emit.numpy import Program, evaluate
 from chainrule.emit.watch import Watched, WatchedBuilder, watching
-from chainrule.front.operands import value
+from chainrule.front.operands import refuse, value
 from chainrule.ir.graph import Array, Graph, opened, structure
 from chainrule.ir.types import ArrayType, type_of
 from chainrule.transform.prepare import prepare
@@ -130,17 +131,19 @@ def traced(
 ) -> Traced:
     """Run `f` on handles for the arguments `argnums`; the others pass through as they are."""
     t = Traced(name, current_or_none())
-    t.single = isinstance(argnums, int)
-    t.argnums = [argnums] if isinstance(argnums, int) else list(argnums)
+    t.single = isinstance(argnums, int | np.integer)
+    t.argnums = whole_numbers(argnums, f"{name}: argnums")
     call_args = list(args)
     flat: list[tuple[int, list[Any], Any]] = []
     for k in t.argnums:
         if not -len(args) <= k < len(args):
-            raise errors.TreeError(f"{name}: there is no argument {k}; the function was called with {len(args)}")
+            raise errors.TreeError(f"{name}: there is no argument {k}; the function was called with {len(args)} by position")
         if args[k] is None and check is not None:
             raise errors.DtypeError.of(None, name)
         leaves, spec = flatten(args[k])
         flat.append((k, leaves, spec))
+    if len({k % len(args) for k in t.argnums}) < len(t.argnums):
+        raise errors.TreeError(f"{name}: argnums={argnums!r} names an argument twice")
     t.leaves = [x for _, leaves, _ in flat for x in leaves]
     t.in_specs = [spec for _, _, spec in flat]
     eager = values and (t.outer is None or t.outer.evaluate is not None) and _all_known(t.leaves)
@@ -156,6 +159,14 @@ def traced(
         t.outs = [_output(x, name) for x in outs]
         t.graph = b.finish(t.outs)
     return t
+
+
+def whole_numbers(numbers: Any, what: str) -> list[int]:
+    """One whole number, or several, as a list."""
+    try:
+        return [index(k) for k in ([numbers] if isinstance(numbers, int | np.integer) else numbers)]
+    except TypeError:
+        raise TypeError(f"{what} is a whole number or a sequence of them, like 0 or (0, 1), not {numbers!r}") from None
 
 
 def _pair(result: Any, name: str) -> tuple[Any, Any]:
@@ -184,6 +195,8 @@ def _input(b: Builder, x: Any, name: str, check: Callable[[Any, str], None] | No
 
 def numbers(x: Any, name: str) -> Array:
     """An argument as an array of numbers."""
+    if type(x) is not np.ndarray:
+        refuse(x, name)
     try:
         a = np.asarray(x)
     except ValueError:
@@ -225,16 +238,24 @@ def owned(ys: Sequence[Any], given: Sequence[Any]) -> list[Any]:
 
 def apply(t: Traced, key: Any, transform: Transform, extra: Sequence[Any] = ()) -> list[Any]:
     """The results of ``transform(graph)`` at the call's arguments and `extra`."""
-    if t.outer is not None:
+    if t.outer is not None or _any_traced(extra):
         return write(t, transform(t.graph), [*t.leaves, *extra])
     given = [np.asarray(x) for x in t.leaves]
     return run(t.graph, key, transform, given, extra)
 
 
 def write(t: Traced, g: Graph, args: Sequence[Any]) -> list[Any]:
-    """Copy `g`, which has the captured inputs of the traced graph and then `args`, into the outer function."""
-    assert t.outer is not None
-    return inline(t.outer, g, [value(x) for x in (*t.builder.captured.values(), *args)])
+    """Copy `g`, which has the captured inputs of the traced graph and then `args`, into the function that is being traced.
+
+    That need not be the one `t` was traced in: what `vjp` and `linearize` return can be called in a further one.
+    """
+    xs = [*t.builder.captured.values(), *args]
+    b = current(xs)
+    return inline(b, g, [value(x) for x in xs])
+
+
+def _any_traced(xs: Sequence[Any]) -> bool:
+    return any(type(x) is Value for x in xs)
 
 
 def run(g: Graph, key: Any, transform: Transform, given: Sequence[Array], extra: Sequence[Any] = ()) -> list[Any]:
@@ -251,7 +272,7 @@ def run(g: Graph, key: Any, transform: Transform, given: Sequence[Array], extra:
 def reverse(t: Traced, cts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Results of the function, and the gradients of ``sum(cts * results)`` with respect to its arguments."""
     n = len(t.graph.outs)
-    if t.outer is not None:
+    if t.outer is not None or _any_traced(cts):
         out = apply(t, "vjp", lambda g: vjp(prepare(g), t.wrt), cts)
         return out[:n], out[n:]
     if watching():

@@ -13,10 +13,11 @@ from chainrule import errors
 from chainrule.build.builder import current_or_none
 from chainrule.build.tree import NAMESPACE, flatten, unflatten
 from chainrule.build.value import Value
-from chainrule.calls import Abstract, Cache, Traced, owned, traced, write
+from chainrule.calls import Abstract, Cache, Traced, owned, traced, whole_numbers, write
 from chainrule.emit.engines import ENGINES, MISS, Compiled, compile_graph
 from chainrule.emit.watch import Watched, watching
 from chainrule.errors.frames import hide
+from chainrule.front.operands import refuse
 from chainrule.ir.graph import Eqn, Graph, Lit, Var
 from chainrule.ir.types import ArrayType
 from chainrule.transform.tidy import tidy
@@ -95,9 +96,10 @@ class Jitted:
 
     def _split(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], Any, Any, list[Any]]:
         """Array leaves, the key of their kind, the container of all leaves, and the leaves that are no arrays."""
-        given = [_Static(x) if k in self.static else x for k, x in enumerate(args)]
+        static, n = self.static, len(args)
+        given = [_Static(x) if k in static or k - n in static else x for k, x in enumerate(args)] if static else list(args)
         everything, spec = flatten((given, kwargs))
-        leaves = [x for x in everything if not _fixed(x)]
+        leaves = [_native(x) for x in everything if not _fixed(x)]
         fixed = [x if _fixed(x) else _MOVING for x in everything]
         types = tuple([_kind(x) for x in leaves])
         try:
@@ -173,6 +175,13 @@ def _fixed(x: Any) -> bool:
     return not isinstance(x, (*_PLAIN, Value, float, int, complex)) or isinstance(x, bool)
 
 
+def _native(x: Any) -> Any:
+    """An argument with a dtype of NumPy's own, in the machine's byte order."""
+    if type(x) is not np.ndarray:
+        refuse(x, "jit")
+    return x.astype(np.dtype(x.dtype.type)) if isinstance(x, _PLAIN) and x.dtype.isbuiltin == 0 else x
+
+
 def _kind(x: Any) -> tuple[ArrayType, type | None]:
     if isinstance(x, Value):
         return x.type, x.weak
@@ -224,5 +233,6 @@ def jit(
         >>> step(np.array([1.0, 2.0]), np.array([1.0, 0.5]))
         array([0.8, 1.9])
     """
-    numbers = [(n,) if isinstance(n, int) else tuple(n) for n in (static_argnums, donate_argnums)]
-    return Jitted(f, engine, *numbers)
+    return Jitted(
+        f, engine, whole_numbers(static_argnums, "jit: static_argnums"), whole_numbers(donate_argnums, "jit: donate_argnums")
+    )

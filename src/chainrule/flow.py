@@ -161,7 +161,8 @@ def stop_gradient(x: Any) -> Any:
         x: An array or nested containers of arrays.
 
     Returns:
-        Where values are known (outside `jit` and `vmap`) plain arrays, which may also be printed, converted or stored.
+        Where values are known (outside `jit` and `vmap`) plain arrays, which may also be printed, converted or stored; else
+        handles, so that ``cr.stop_gradient(table)[i]`` looks up a traced number in an array of NumPy's (which itself cannot).
 
     Example:
         >>> import chainrule as cr

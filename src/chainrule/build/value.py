@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule import errors
-from chainrule.ir.graph import Array, Atom
+from chainrule.ir.graph import Array, Atom, Lit
 from chainrule.ir.types import ArrayType, DType
 
 if TYPE_CHECKING:
@@ -141,7 +141,9 @@ class Value:
         return _call(func, handler, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        raise errors.ConversionError.about(self, "np.asarray")
+        if self.type.inexact and not isinstance(self.atom, Lit):
+            raise errors.ConversionError.about(self, "np.asarray")
+        return np.array(self._leave("np.asarray"), dtype)
 
     def __getattr__(self, name: str) -> Any:
         method = METHODS.get(name)
@@ -212,6 +214,9 @@ class Value:
 
     def __abs__(self) -> Value:
         return UFUNCS[np.absolute](self)
+
+    def __round__(self, digits: int | None = None) -> Value:
+        return FUNCTIONS[np.round](self, digits or 0)
 
     def __invert__(self) -> Value:
         return UFUNCS[np.invert](self)
@@ -287,7 +292,7 @@ class Value:
     def _leave(self, how: str) -> Array:
         if self.data is None:
             raise errors.ValueNeededError.about(self, how)
-        if self.type.inexact:
+        if self.type.inexact and not isinstance(self.atom, Lit):
             raise errors.ConversionError.about(self, how)
         return self.full
 

@@ -12,6 +12,7 @@ from scipy import special as scipy_special
 from chainrule import errors
 from chainrule.build.value import Value
 from chainrule.distributions.base import Discrete, Shape, parameter, require
+from chainrule.front.operands import value
 
 special: Any = scipy_special
 _MOST = 2**20
@@ -168,7 +169,8 @@ class Empirical(Discrete):
     def from_uniform(self, u: Any) -> Any:
         """Row number floor(n u)."""
         n = np.shape(self.data)[0]
-        return np.take(self.data, np.minimum(np.floor(u * n), n - 1).astype(np.int64), 0)
+        row = np.minimum(np.floor(u * n), n - 1).astype(np.int64)
+        return np.take(value(self.data) if isinstance(row, Value) else self.data, row, 0)
 
     def support(self) -> tuple[Any, Any]:
         """The rows, each of probability 1/n."""

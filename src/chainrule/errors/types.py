@@ -257,6 +257,17 @@ class DtypeError(ChainruleError, TypeError):
         said, needed = _described(x)
         return cls(f"{head}{said}, where a number or an array of numbers is needed.", needed)
 
+    @classmethod
+    def subclass(cls, x: Any, name: str = "") -> DtypeError:
+        """A masked array or a matrix, whose elements or products mean something else than those of an array."""
+        head = f"{name}: " if name else ""
+        if isinstance(x, np.matrix):
+            return cls(f"{head}a np.matrix was given, for which * is the matrix product.", "Pass np.asarray(x), and write @.")
+        return cls(
+            f"{head}a masked array was given; masks are not followed, so what is masked would count.",
+            "Pass x.filled(value), or the data and np.where(mask, 0, data).",
+        )
+
 
 def _is_ragged(x: Any) -> bool:
     try:

@@ -36,6 +36,15 @@ class Called:
         e = self.expression
         return e is not None and isinstance(e.node, ast.Subscript) and isinstance(e.node.ctx, ast.Store)
 
+    def taken(self) -> str:
+        """``cr.stop_gradient(a)[i]`` for ``a[i]``, and the like for np.take; empty for anything else."""
+        e, n = self.expression, self.node
+        if e is not None and isinstance(e.node, ast.Subscript) and isinstance(e.node.ctx, ast.Load):
+            return e.with_parts({e.node.value: f"cr.stop_gradient({e.of(e.node.value)})"})
+        if e is not None and n is not None and self.function is np.take and n.args:
+            return e.with_parts({n.args[0]: f"cr.stop_gradient({e.of(n.args[0])})"})
+        return ""
+
     @property
     def arguments(self) -> str:
         """The source between the parentheses."""
@@ -204,7 +213,7 @@ class ValueNeededError(ChainruleError, TypeError):
         e = cls()
         call = Called(e.where)
         asker, e.needed = _asker(call, how)
-        e.fix = call.replaced()[1]
+        e.fix = call.replaced()[1] or (call.taken() if how == "np.asarray" else "")
         e.needed = "" if e.fix else e.needed
         e.seen = f"{asker} needs a value, but this function is traced for all arguments of its kind: only {value.type} is known."
         e.args = (e.seen,)
@@ -221,6 +230,8 @@ def _asker(call: Called, how: str) -> tuple[str, str]:
             "range()",
             f"Repeat with  cr.fori_loop(0, {call.arguments or 'n'}, body, init)  or make it a constant with static_argnums.",
         )
+    if how == "np.asarray" and e is not None and isinstance(e.node, ast.Subscript):
+        return "The index of a NumPy array", ""
     if how == "index":
         return "An index or a size", "Index with the value itself, x[i] works; a size must be a constant: use static_argnums."
     if how in ("float", "int", "complex") and call.name in ("float", "int", "complex"):

@@ -40,12 +40,12 @@ def alike(*xs: Any) -> list[Value]:
 
 
 @implements(np.where)
-def where(condition: Any, x: Any = None, y: Any = None) -> Value:
-    """x where the condition holds, y elsewhere."""
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """x where the condition holds, y elsewhere; without x and y, where it holds."""
+    if x is None and y is None:
+        return FUNCTIONS[np.nonzero](condition)
     if x is None or y is None:
-        raise errors.UnknownFunctionError(
-            "np.where without x and y finds positions, and how many depends on values: give x and y"
-        )
+        raise ValueError("either both or neither of x and y should be given")
     c = truth(value(stacked(condition)))
     x, y = alike(x, y)
     shape = broadcast_shape([c.shape, x.shape])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -190,8 +191,10 @@ def fori_loop(low: Any, high: Any, body: Function, init: Any) -> Any:
     """``for i in range(low, high): carry = body(i, carry)``."""
     if isinstance(low, Value) or isinstance(high, Value):
         return _fori_while(value(low), value(high), body, init)
-    bounds: tuple[int, int] = low.__index__(), high.__index__()
-    steps = np.arange(*bounds)
+    try:
+        steps = np.arange(index(low), index(high))
+    except TypeError:
+        raise errors.DtypeError(f"fori_loop: the bounds are integers, not {low!r} and {high!r}") from None
 
     def step(carry: Any, i: Any) -> Any:
         return body(i, carry), None

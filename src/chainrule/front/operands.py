@@ -39,7 +39,15 @@ def value(x: Any) -> Value:
     return current().constant(a)
 
 
+def refuse(x: Any, name: str = "") -> None:
+    """Raise for the subclasses of ndarray whose elements, or whose product, mean something else."""
+    if isinstance(x, np.matrix | np.ma.MaskedArray):
+        raise errors.DtypeError.subclass(x, name)
+
+
 def _array(x: Any) -> Any:
+    if type(x) is not np.ndarray:
+        refuse(x)
     if isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "biufc":
         return x if isinstance(x, np.ndarray) else np.asarray(x)
     if isinstance(x, list | tuple) and _holds_value(x):  # pyright: ignore[reportUnknownArgumentType]

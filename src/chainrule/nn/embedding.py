@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule import errors, random
 from chainrule.build.value import Value
+from chainrule.front.operands import value
 from chainrule.nn.module import Module, array, fill, keys, positive
 
 
@@ -42,4 +43,4 @@ class Embedding(Module):
             raise IndexError(
                 f"{self!r} has vectors for 0 to {self.weight.shape[0] - 1}, and was asked for {known.min()} to {known.max()}"
             )
-        return np.take(self.weight, x, axis=0)
+        return np.take(value(self.weight) if isinstance(x, Value) else self.weight, x, axis=0)

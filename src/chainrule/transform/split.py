@@ -15,7 +15,10 @@ def split(g: Graph, known: int, outs: int) -> tuple[Graph, Graph]:
     for a in g.outs[:outs]:
         if a in waits:
             made = next((e.where for e in g.eqns if a in e.outs), None)
-            reason = "the number of its steps is not known, so they cannot be gone back through; use cr.scan or cr.fori_loop"
+            reason = (
+                "the number of its steps is not known, so they cannot be gone back through; use cr.scan, or cr.fori_loop with "
+                "bounds that are constants (under jit: static_argnums)"
+            )
             raise errors.NotDifferentiableError.row("while_loop", reason, made)
     now = tuple([e for e in g.eqns if e.outs[0] not in waits])
     later = tuple([e for e in g.eqns if e.outs[0] in waits])
