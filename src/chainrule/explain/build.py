@@ -13,6 +13,7 @@ from chainrule.explain import functions as _functions
 from chainrule.explain import rows as _rows
 from chainrule.explain import tensor as tn
 from chainrule.explain.algebra import best, cost
+from chainrule.explain.instances import instances, repeatable
 from chainrule.explain.naming import Definition, Named, named, renumber
 from chainrule.explain.problem import Problem
 from chainrule.explain.reading import DifferentStructureError, Reader
@@ -59,6 +60,7 @@ def formulas(p: Problem, order: int) -> Formulas:
     try:
         return _formulas(p, order)
     except (DifferentStructureError, NotSymbolicError) as e:
+        repeatable(p, instances(p, 1)[0])
         why = str(e) or "it does other things at other sizes"
         raise errors.NoFormulaError(
             f"The derivative is not a formula in symbolic sizes: {why}.", "cr.grad computes it all the same.", where=None

@@ -118,3 +118,11 @@ def _finite(p: Problem, xs: list[Any], sizes: Sizes) -> bool:
             return bool(np.all(np.isfinite(p.call(xs, sizes))))
     except (np.linalg.LinAlgError, ValueError, FloatingPointError):
         return False
+
+
+def repeatable(p: Problem, at: Instance) -> None:
+    """Raise NoFormulaError if the function gives different results for the same arguments."""
+    with np.errstate(all="ignore"):
+        first, second = (np.asarray(p.call(at.arrays, at.sizes)) for _ in range(2))
+    if not np.array_equal(first, second, equal_nan=True):
+        raise errors.NoFormulaError("The function gives different results for the same arguments; a formula has none to give.")

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule import errors
 from chainrule.explain import numeric
-from chainrule.explain.instances import Instance, instances
+from chainrule.explain.instances import Instance, instances, repeatable
 from chainrule.explain.nodes import Call, Func, Node
 from chainrule.explain.problem import Problem
 from chainrule.explain.sizes import Sizes
@@ -146,7 +145,7 @@ def verified(d: Any, seed: int = 20_240) -> Report:
     make: Any = hessian if d.order == 2 else grad if d.scalar else jacobian
     worst, witnesses = 0.0, _Witnesses(d, rng)
     at = instances(p, 3, seed)
-    _repeatable(p, at[0])
+    repeatable(p, at[0])
     for inst in at:
         env = environment(d, inst)
         worst = max(worst, _line(p.call(inst.arrays, inst.sizes), d.value, env, inst, "the value"))
@@ -162,13 +161,6 @@ def verified(d: Any, seed: int = 20_240) -> Report:
     if not witnesses.against:
         d.notes[:] = [n for n in d.notes if n != "stopped"]  # what was stopped does not change the derivative: a shift, say
     return Report([i.sizes for i in at], worst, max(told, default=None), max(stepped, default=None), seed)
-
-
-def _repeatable(p: Problem, at: Instance) -> None:
-    with np.errstate(all="ignore"):
-        first, second = (np.asarray(p.call(at.arrays, at.sizes)) for _ in range(2))
-    if not np.array_equal(first, second, equal_nan=True):
-        raise errors.NoFormulaError("The function gives different results for the same arguments; a formula has none to give.")
 
 
 class _Witnesses:
