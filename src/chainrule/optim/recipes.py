@@ -11,7 +11,8 @@ import numpy as np
 
 from chainrule.optim import atoms
 from chainrule.optim.clip import clip_by_block_rms
-from chainrule.optim.rule import Atom, Rule, Schedule, aliased, chain
+from chainrule.optim.numbers import recipe
+from chainrule.optim.rule import Atom, Rule, Schedule, chain
 
 Rate = float | Schedule
 
@@ -25,6 +26,7 @@ def _decay(weight_decay: float) -> list[Atom]:
     return [atoms.add_decayed_weights(weight_decay)] if weight_decay else []
 
 
+@recipe
 def gradient_descent(learning_rate: Rate) -> Rule:
     r"""$x \leftarrow x - \alpha g$.
 
@@ -36,6 +38,7 @@ def gradient_descent(learning_rate: Rate) -> Rule:
     return chain(atoms.scale_by_learning_rate(learning_rate))
 
 
+@recipe
 def sgd(learning_rate: Rate = 0.01, momentum: float = 0.0, weight_decay: float = 0.0) -> Rule:
     r"""$x \leftarrow x - \alpha (g + \lambda x)$, where g is the gradient on a mini-batch; with momentum as in `momentum`.
 
@@ -50,6 +53,7 @@ def sgd(learning_rate: Rate = 0.01, momentum: float = 0.0, weight_decay: float =
     return chain(*_decay(weight_decay), *parts, atoms.scale_by_learning_rate(learning_rate))
 
 
+@recipe
 def momentum(learning_rate: Rate = 0.01, momentum: float = 0.9, weight_decay: float = 0.0) -> Rule:
     r"""$b \leftarrow \mu b + g, \quad x \leftarrow x - \alpha b$ (the heavy ball).
 
@@ -61,6 +65,7 @@ def momentum(learning_rate: Rate = 0.01, momentum: float = 0.9, weight_decay: fl
     return sgd(learning_rate, momentum, weight_decay)
 
 
+@recipe
 def nesterov(learning_rate: Rate = 0.01, momentum: float = 0.9, weight_decay: float = 0.0) -> Rule:
     r"""$b \leftarrow \mu b + g, \quad x \leftarrow x - \alpha (g + \mu b)$.
 
@@ -73,7 +78,7 @@ def nesterov(learning_rate: Rate = 0.01, momentum: float = 0.9, weight_decay: fl
     return chain(*_decay(weight_decay), atoms.trace_nesterov(momentum), rate)
 
 
-@aliased
+@recipe
 def adagrad(learning_rate: Rate = 0.01, eps: float = 1e-10, initial_accumulator: float = 0.0, weight_decay: float = 0.0) -> Rule:
     r"""$v \leftarrow v + g^2, \quad x \leftarrow x - \alpha\, g / (\sqrt v + \epsilon)$.
 
@@ -85,7 +90,7 @@ def adagrad(learning_rate: Rate = 0.01, eps: float = 1e-10, initial_accumulator:
     return chain(*_decay(weight_decay), scaling, atoms.scale_by_learning_rate(learning_rate))
 
 
-@aliased
+@recipe
 def rmsprop(
     learning_rate: Rate = 0.01, decay: float = 0.9, eps: float = 1e-8, centered: bool = False, momentum: float = 0.0,
     weight_decay: float = 0.0,
@@ -111,7 +116,7 @@ def rmsprop(
     return chain(*_decay(weight_decay), scaling, *heavy, atoms.scale_by_learning_rate(learning_rate))
 
 
-@aliased
+@recipe
 def adadelta(learning_rate: Rate = 1.0, decay: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> Rule:
     r"""$x \leftarrow x - \alpha \Delta$ with $\Delta = g \sqrt{u + \epsilon} / \sqrt{v + \epsilon}$.
 
@@ -124,7 +129,7 @@ def adadelta(learning_rate: Rate = 1.0, decay: float = 0.9, eps: float = 1e-6, w
     return chain(*_decay(weight_decay), atoms.scale_by_adadelta(decay, eps), atoms.scale_by_learning_rate(learning_rate))
 
 
-@aliased
+@recipe
 def adam(
     learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
 ) -> Rule:
@@ -155,7 +160,7 @@ def adam(
     return chain(*_decay(weight_decay), atoms.scale_by_adam(beta1, beta2, eps), atoms.scale_by_learning_rate(learning_rate))
 
 
-@aliased
+@recipe
 def amsgrad(
     learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
 ) -> Rule:
@@ -169,7 +174,7 @@ def amsgrad(
     return chain(*_decay(weight_decay), atoms.scale_by_amsgrad(beta1, beta2, eps), atoms.scale_by_learning_rate(learning_rate))
 
 
-@aliased
+@recipe
 def adamw(
     learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01
 ) -> Rule:
@@ -183,7 +188,7 @@ def adamw(
     return chain(scaling, *_decay(weight_decay), atoms.scale_by_learning_rate(learning_rate))
 
 
-@aliased
+@recipe
 def nadam(
     learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
 ) -> Rule:
@@ -198,7 +203,7 @@ def nadam(
     return chain(*_decay(weight_decay), atoms.scale_by_nadam(beta1, beta2, eps), atoms.scale_by_learning_rate(learning_rate))
 
 
-@aliased
+@recipe
 def radam(
     learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
 ) -> Rule:
@@ -212,6 +217,7 @@ def radam(
     return chain(*_decay(weight_decay), atoms.scale_by_radam(beta1, beta2, eps), atoms.scale_by_learning_rate(learning_rate))
 
 
+@recipe
 def lion(learning_rate: Rate = 1e-4, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> Rule:
     r"""$x \leftarrow x - \alpha (\operatorname{sign}(\beta_1 m + (1 - \beta_1) g) + \lambda x)$.
 
@@ -226,7 +232,7 @@ def _relative_step(k: Any) -> Any:
     return np.minimum(1e-2, 1 / np.sqrt(k + 1.0))
 
 
-@aliased
+@recipe
 def adafactor(
     learning_rate: Rate = _relative_step, decay: float = 0.8, eps: float = 1e-30, clipping: float = 1.0, weight_decay: float = 0.0
 ) -> Rule:
@@ -249,7 +255,7 @@ def adafactor(
     return chain(*parts, atoms.scale_by_param_rms(1e-3), *_decay(weight_decay))
 
 
-@aliased
+@recipe
 def muon(
     learning_rate: Rate = 0.02, momentum: float = 0.95, nesterov: bool = True, steps: int = 5, eps: float = 1e-7,
     weight_decay: float = 0.0, beta1: float = 0.9, beta2: float = 0.999,

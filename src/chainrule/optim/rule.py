@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
 from chainrule.build.tree import flatten, map_tree, unflatten
+from chainrule.optim.numbers import alike
 
 Tree: TypeAlias = Any
 """An array or nested containers of arrays."""
 Schedule: TypeAlias = Callable[[Any], Any]
 """The learning rate as a function of the step k = 0, 1, 2, ..."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Move(NamedTuple):
@@ -103,6 +100,7 @@ def chain(*parts: Atom | Rule) -> Rule:
         return tuple([a.init(params) for a in atoms])
 
     def step(params: Tree, grads: Tree, state: Tree) -> tuple[Tree, Tree]:
+        alike(params, grads)
         move, middle = Move(grads, 1.0), list[Tree]()
         for a, s in zip(atoms, state, strict=True):
             move, s = a.update(move, s, params)
@@ -185,15 +183,3 @@ def mapped(f: Callable[..., tuple[Any, ...]], outs: int, *trees: Tree) -> tuple[
     first, spec = flatten(trees[0])
     columns = [f(*xs) for xs in zip(first, *[flatten(t)[0] for t in trees[1:]], strict=True)]
     return tuple([unflatten(spec, [c[k] for c in columns]) for k in range(outs)])
-
-
-def aliased(recipe: Callable[P, T]) -> Callable[P, T]:
-    """`recipe`, whose argument ``eps`` may also be called ``epsilon``."""
-
-    @wraps(recipe)
-    def called(*args: P.args, **kwargs: P.kwargs) -> T:
-        if "epsilon" in kwargs:
-            kwargs["eps"] = kwargs.pop("epsilon")
-        return recipe(*args, **kwargs)
-
-    return called

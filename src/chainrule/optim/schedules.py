@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.optim.numbers import meant, recipe
 from chainrule.optim.rule import Schedule
 
 __all__ = ["as_schedule", "constant", "cosine", "decay", "exponential", "one_cycle", "sqrt", "step", "warmup"]
@@ -22,14 +23,19 @@ __all__ = ["as_schedule", "constant", "cosine", "decay", "exponential", "one_cyc
 
 def as_schedule(learning_rate: Any) -> Schedule:
     """A learning rate as a function of the step, whether it was a number or a schedule."""
-    return learning_rate if callable(learning_rate) else constant(learning_rate)
+    if callable(learning_rate):
+        return learning_rate
+    meant("optim", "learning_rate", learning_rate)
+    return lambda k: learning_rate
 
 
+@recipe
 def constant(learning_rate: Any) -> Schedule:
     r"""$\alpha_k = \alpha_0$."""
     return lambda k: learning_rate
 
 
+@recipe
 def decay(learning_rate: Any, beta: Any = 1.0) -> Schedule:
     r"""$\alpha_k = \alpha_0 / (1 + \beta k)$.
 
@@ -40,6 +46,7 @@ def decay(learning_rate: Any, beta: Any = 1.0) -> Schedule:
     return lambda k: learning_rate / (1 + beta * k)
 
 
+@recipe
 def sqrt(learning_rate: Any) -> Schedule:
     r"""$\alpha_k = \alpha_0 / \sqrt{k + 1}$: the rule $\alpha_0 / \sqrt{k}$ for steps counted from 1, which has no value at 0.
 
@@ -48,16 +55,19 @@ def sqrt(learning_rate: Any) -> Schedule:
     return lambda k: learning_rate / np.sqrt(k + 1.0)
 
 
+@recipe
 def step(learning_rate: Any, rate: Any = 0.1, steps: int = 1000) -> Schedule:
     r"""$\alpha_k = \alpha_0 r^{\lfloor k / s \rfloor}$: multiplied by `rate` every `steps` steps."""
     return lambda k: learning_rate * rate ** np.floor(k / steps)
 
 
+@recipe
 def exponential(learning_rate: Any, rate: Any = 0.99, steps: int = 1) -> Schedule:
     r"""$\alpha_k = \alpha_0 r^{k / s}$: multiplied by `rate` in the course of `steps` steps."""
     return lambda k: learning_rate * rate ** (k / steps)
 
 
+@recipe
 def cosine(learning_rate: Any, steps: int, final: Any = 0.0) -> Schedule:
     r"""$\alpha_k = \alpha_T + \tfrac12 (\alpha_0 - \alpha_T)(1 + \cos(\pi \min(k, T) / T))$, constant after T = `steps`.
 
@@ -66,6 +76,7 @@ def cosine(learning_rate: Any, steps: int, final: Any = 0.0) -> Schedule:
     return lambda k: final + 0.5 * (learning_rate - final) * (1 + np.cos(np.pi * np.minimum(k, steps) / steps))
 
 
+@recipe
 def warmup(learning_rate: Any, warmup_steps: int) -> Schedule:
     r"""$\alpha_k = \alpha_0 (k + 1) / w$ for k < w = `warmup_steps`, then the schedule itself, from its own step 1 on.
 
@@ -81,6 +92,7 @@ def warmup(learning_rate: Any, warmup_steps: int) -> Schedule:
     return lambda k: after(np.maximum(k - last, 0)) * np.minimum((k + 1) / (last + 1), 1.0)
 
 
+@recipe
 def one_cycle(
     learning_rate: Any, steps: int, warmup_steps: int | None = None, start: Any = 1 / 25, final: Any = 1e-4
 ) -> Schedule:
