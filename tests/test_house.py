@@ -104,7 +104,7 @@ def imported(path: Path) -> set[str]:
 
 def test_what_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    users = {"study", "train", "rl", "certificates", "xla"}
+    users = {"study", "train", "env", "certificates", "xla"}
     asked = project["dependencies"] + [r for extra in users for r in project["optional-dependencies"][extra]]
     declared = {re.split(r"[<>=!~\[; ]", r)[0].lower() for r in asked}
     sold_as = packages_distributions()

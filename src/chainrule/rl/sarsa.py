@@ -46,7 +46,7 @@ def sarsa(
     Example:
         >>> import chainrule as cr
         >>> careful = cr.rl.sarsa("CliffWalking-v1", episodes=2000, key=cr.random.key(0), exploration=0.1)
-        >>> careful.history.returns[-500:].mean() > -60  # with exploration it keeps away from the edge
+        >>> bool(careful.history.returns[-500:].mean() > -60)  # with exploration it keeps away from the edge
         True
 
     Source: Sutton and Barto 2018, section 6.4.
