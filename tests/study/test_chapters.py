@@ -16,7 +16,7 @@ from chainrule.study.tools import descend
 PLANS = plan([chapter(name) for name in CHAPTERS])
 # The others are kept for the thorough run: these are the ones that take seconds.
 SLOW = {
-    "averages", "noise floor", "rosenbrock valley", "a bound that cannot hold", "handwritten digits", "near and far", "which is robust",
+    "averages", "what it owes", "exclusive or", "noise floor", "rosenbrock valley", "a bound that cannot hold", "handwritten digits", "near and far", "which is robust",
     "the path", "an ensemble", "all paths", "reading digits", "over the cliff", "promises", "normalised training", "where it looks",
     "by playing", "between one and all", "balancing", "a bound that is reached", "a plane of digits", "two distances", "eight modes",
 }  # fmt: skip
@@ -58,6 +58,8 @@ def test_slow_experiments_exist() -> None:
 def test_every_section_has_a_chapter() -> None:
     assert list(CHAPTERS) == list(TITLES)
     assert [chapter(name).title for name in CHAPTERS] == list(TITLES.values())
+    for name in CHAPTERS:
+        assert chapter(name).cover in [run.__name__ for run in chapter(name).experiments]
 
 
 def test_pictures_have_names_of_their_own() -> None:

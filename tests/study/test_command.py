@@ -26,7 +26,8 @@ def test_version_and_help() -> None:
     assert "study" in shown.stdout
 
 
-def test_study_writes_page_and_table(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_chapter_of_the_study(tmp_path: Path) -> None:
     done = chainrule_command("study", "9.2", "--quick", "--out", "pages/here", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[1/6] 9.2 one example: ok" in done.stdout
@@ -108,6 +109,16 @@ def test_failures_give_status_one_and_json(tmp_path: Path) -> None:
     assert found[2]["numbers"] == [{"label": "x", "value": 2.0, "expected": "≤ 1", "passed": False}]
     assert "[3/3] 9.1 differs: differs" in run.stderr
     assert "1 of 3 experiments agree" in (tmp_path / "chapter-9.1.html").read_text()
+
+
+def test_study_writes_pages_and_table(tmp_path: Path) -> None:
+    done = subprocess.run(fake("good", "--out", "pages/here"), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[1/1] 9.1 good: ok" in done.stdout
+    assert "The pages: pages/here/index.html" in done.stdout
+    assert sorted(p.name for p in (tmp_path / "pages/here").iterdir()) == ["chapter-9.1.html", "chapter-9.1.json", "index.html"]
+    assert "1 of 1 experiments agree" in (tmp_path / "pages/here/chapter-9.1.html").read_text()
+    assert json.loads((tmp_path / "pages/here/chapter-9.1.json").read_text())["results"][0]["numbers"][0]["passed"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")

@@ -58,7 +58,7 @@ def made() -> tuple[Chapter, list[Result]]:
         [Claim("It is so.", "conditional", "If $y > 0$.")],
     )
     said = Statement("9.1.a", "So it is.", "x > 0", "not_checkable", "It depends.", "y > 0", "Somebody 1950", "not run here")
-    return Chapter("9.1", "First", "Idea.", ()), [
+    return Chapter("9.1", "First", "Idea.", (), cover="a_b"), [
         Result("9.1", "a b", 1.0, experiment),
         Result("9.1", "gone", 2.0, error="ValueError: <b>no</b>"),
         Result("9.1", "said", 1.0, Experiment("Said", "", [], statements=[said])),
@@ -141,6 +141,15 @@ def test_what_has_not_run_is_said() -> None:
     assert "2 had not run" in source
     assert source.count("Not run yet") == len(TITLES) - 1
     assert "chainrule study 9.5" in source
+
+
+def test_a_chapter_has_its_picture_in_the_index() -> None:
+    found = Page(front())
+    assert [a["aria-label"] for _, a in found.found if a.get("role") == "img"] == ['Alt "text".']
+    ids = found.all("id")
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", front())) <= set(ids)
+    assert any(i.startswith("9.1-one-") for i in ids)
 
 
 def test_statements_are_shown_with_their_verdicts() -> None:

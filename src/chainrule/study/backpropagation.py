@@ -472,5 +472,9 @@ def the_price_of_a_gradient(context: Context) -> Experiment:
 
 
 CHAPTER = Chapter(
-    "9.2", "Backpropagation", TEXT, (one_example, the_size_of_the_step, exclusive_or, handwritten_digits, the_price_of_a_gradient)
+    "9.2",
+    "Backpropagation",
+    TEXT,
+    (one_example, the_size_of_the_step, exclusive_or, handwritten_digits, the_price_of_a_gradient),
+    cover="one_example",
 )

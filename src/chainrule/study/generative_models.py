@@ -307,5 +307,9 @@ def eight_modes(context: Context) -> Experiment:
 
 
 CHAPTER = Chapter(
-    "9.8", "Generative models", TEXT, (a_bound_that_is_reached, a_plane_of_digits, the_best_judge, two_distances, eight_modes)
+    "9.8",
+    "Generative models",
+    TEXT,
+    (a_bound_that_is_reached, a_plane_of_digits, the_best_judge, two_distances, eight_modes),
+    cover="a_plane_of_digits",
 )

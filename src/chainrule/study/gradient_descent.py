@@ -296,4 +296,5 @@ CHAPTER = Chapter(
         where_it_stops,
         *stochastic.EXPERIMENTS,
     ),
+    cover="rosenbrock_valley",
 )

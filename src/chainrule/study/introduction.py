@@ -282,4 +282,5 @@ CHAPTER = Chapter(
     "Introduction: slopes, areas and averages",
     TEXT,
     (areas, averages, gradients_of_averages, expected_loss, *sensitivity.EXPERIMENTS),
+    cover="gradients_of_averages",
 )

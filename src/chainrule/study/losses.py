@@ -303,4 +303,6 @@ def which_is_robust(context: Context) -> Experiment:
     )
 
 
-CHAPTER = Chapter("9.3", "Loss functions", TEXT, (amounts, classes, what_it_asks, which_is_robust, *divergences.EXPERIMENTS))
+CHAPTER = Chapter(
+    "9.3", "Loss functions", TEXT, (amounts, classes, what_it_asks, which_is_robust, *divergences.EXPERIMENTS), cover="amounts"
+)

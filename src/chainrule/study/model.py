@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from chainrule.study.data import Dataset
 
 Verdict = Literal["true", "conditional", "imprecise", "false", "not_checkable"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -166,12 +167,16 @@ Run = Callable[[Context], Experiment]
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of the subject: its idea in a few paragraphs, and experiments that show it."""
+    """A section of the subject: its idea in a few paragraphs, and experiments that show it.
+
+    The first picture of the experiment that `cover` names stands for the chapter in the index.
+    """
 
     id: str
     title: str
     text: str
     experiments: Sequence[Run]
+    cover: str = ""
 
 
 @dataclass(frozen=True)

@@ -317,5 +317,9 @@ def normalised_training(context: Context) -> Experiment:
 
 
 CHAPTER = Chapter(
-    "9.6", "Networks", TEXT, (in_numbers, fifty_layers, first_weights, two_axes, normalised_training, *looking.EXPERIMENTS)
+    "9.6",
+    "Networks",
+    TEXT,
+    (in_numbers, fifty_layers, first_weights, two_axes, normalised_training, *looking.EXPERIMENTS),
+    cover="where_it_looks",
 )

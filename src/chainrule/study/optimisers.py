@@ -337,5 +337,9 @@ def where_adam_fails(context: Context) -> Experiment:
 
 
 CHAPTER = Chapter(
-    "9.5", "Optimisers", TEXT, (all_paths, round_the_bend, promises, bad_scaling, where_adam_fails, *steps.EXPERIMENTS)
+    "9.5",
+    "Optimisers",
+    TEXT,
+    (all_paths, round_the_bend, promises, bad_scaling, where_adam_fails, *steps.EXPERIMENTS),
+    cover="all_paths",
 )

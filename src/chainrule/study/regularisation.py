@@ -417,4 +417,6 @@ def two_decays(context: Context) -> Experiment:
     )
 
 
-CHAPTER = Chapter("9.4", "Regularisation", TEXT, (the_path, two_shapes, stopping_early, an_ensemble, two_decays))
+CHAPTER = Chapter(
+    "9.4", "Regularisation", TEXT, (the_path, two_shapes, stopping_early, an_ensemble, two_decays), cover="the_path"
+)

@@ -289,5 +289,9 @@ def between_one_and_all(context: Context) -> Experiment:
 
 
 CHAPTER = Chapter(
-    "9.7", "Reinforcement learning", TEXT, (the_lake, by_playing, along_the_cliff, between_one_and_all, *policies.EXPERIMENTS)
+    "9.7",
+    "Reinforcement learning",
+    TEXT,
+    (the_lake, by_playing, along_the_cliff, between_one_and_all, *policies.EXPERIMENTS),
+    cover="the_lake",
 )

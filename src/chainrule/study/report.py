@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from markupsafe import Markup
 from chainrule import __version__
 from chainrule.plot.style import variables
 from chainrule.study.markup import cell, inline, mathml, words
-from chainrule.study.model import Chapter, Claim, Formula, Result, Statement, Table
+from chainrule.study.model import VERDICTS, Chapter, Claim, Formula, Result, Statement, Table
 
 INDEX = "index.html"
 
@@ -161,7 +162,7 @@ class Folder:
         return found
 
 
-_SUMMARY = ("chapter", "title", "quick", "passed", "failed", "ran", "missing", "experiments", "verdicts")
+_SUMMARY = ("chapter", "title", "idea", "quick", "passed", "failed", "ran", "missing", "experiments", "verdicts", "cover")
 
 
 def summary(chapter: Chapter, results: Sequence[Result], planned: int, quick: bool) -> dict[str, Any]:
@@ -170,14 +171,25 @@ def summary(chapter: Chapter, results: Sequence[Result], planned: int, quick: bo
     return {
         "chapter": chapter.id,
         "title": chapter.title,
+        "idea": chapter.text.strip().split("\n\n")[0],
         "quick": quick,
         "passed": sum(r.passed for r in results),
         "failed": sum(r.experiment is None for r in results),
         "ran": len(results),
         "missing": planned - len(results),
         "experiments": [_line(r) for r in results],
-        "verdicts": {v: verdicts.count(v) for v in dict.fromkeys(verdicts)},
+        "verdicts": {v: verdicts.count(v) for v in VERDICTS if v in verdicts},
+        "cover": _cover(chapter, results),
     }
+
+
+def _cover(chapter: Chapter, results: Sequence[Result]) -> dict[str, str] | None:
+    """The picture that stands for a chapter; its ids are made its own, as pictures of other chapters stand beside it."""
+    of = [r.experiment.figures for r in results if r.experiment and r.name.replace(" ", "_") == chapter.cover]
+    if not of or not of[0]:
+        return None
+    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{chapter.id}-", of[0][0].svg)
+    return {"svg": svg, "alt": of[0][0].alt}
 
 
 def _line(r: Result) -> dict[str, Any]:
