@@ -304,7 +304,7 @@ CLAIMS = (
     Claim(
         id="summary.optimization", lines=(802, 802), kind="summary", verdict="true",
         statement="Gradient descent and its variants train models.", latex=r"\theta_{k+1} = \theta_k - \alpha \nabla L(\theta_k)",
-        judge=Matches(fit_models), stated=OPTIMISERS, other={"ascent": cr.optim.gradient_descent(-0.3)},
+        judge=Matches(fit_models), stated=OPTIMISERS, other={"ascent": cr.optim.chain(cr.optim.scale(-0.3))},
     ),
     Claim(
         id="summary.backpropagation", lines=(803, 803), kind="summary", verdict="true",
