@@ -83,15 +83,25 @@ def test_a_process_that_is_gone_is_named_to_all_others_at_once(three):
     for e in (found[0], found[2]):
         assert isinstance(e, Error)
         assert e.seen == "Process 1 on h1 is gone."
-    assert not three[0].leader_gone
-    assert not three[2].leader_gone
 
 
 def test_without_the_first_process_nobody_goes_on(three):
+    said = []
+    three[1].alone = said.append
     three[0].close()
     found = concurrently(*[lambda x=x: x.exchange("a", 0, 10) for x in three[1:]])
     assert [e.seen for e in found] == ["Process 0 on here is gone."] * 2
-    assert three[1].leader_gone
+    assert said == ["Process 0 on here is gone."]
+
+
+def test_before_the_first_process_ends_the_others_do(three):
+    said = []
+    for x in three[1:]:
+        x.alone = said.append
+    three[0].broken("the disk is full")
+    found = concurrently(three[0].farewell, lambda: three[1].exchange("a", 0, 10))
+    assert found[1].seen == "the disk is full"
+    assert said == ["the disk is full"] * 2
 
 
 def test_a_process_that_does_not_come_is_named(three):

@@ -10,6 +10,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +67,7 @@ def add(commands: Any) -> None:
     p.add_argument("--quick", action="store_true", help="fewer rounds: rough figures in about a minute")
     p.add_argument("--alone", action="store_true", help="without peers")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    p.add_argument("--engine", choices=("native", "xla"), default="native", help="xla: beside programs written by hand in JAX")
     p.set_defaults(run=run)
 
 
@@ -77,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     if unknown:
         raise CommandError(f"no row is called {unknown[0]}; there are {', '.join(WORK)}")
     rounds, seconds = _QUICK if args.quick else (_ROUNDS, _SECONDS)
+    if args.engine == "xla":
+        return import_module("chainrule.cli.bench_xla").run(args.names, rounds, seconds, args.json, machine())
     found: list[Row] = []
     if not args.json:
         print(f"{machine()}\n")
@@ -97,20 +101,21 @@ def timed(name: str, work: Any, rounds: int, seconds: float, peers: bool) -> Row
     """One row: every contender once to compile and to compare results, then in turns."""
     contenders: dict[str, Callable[[], Any]] = {"native": lambda: work.ours(*work.args)}
     if peers:
-        contenders |= {peer: make() for peer, make in work.peers.items() if find_spec(peer) is not None}
+        contenders |= {peer: make(work.args) for peer, make in work.peers.items() if find_spec(peer) is not None}
     first: dict[str, float] = {}
     results: dict[str, Any] = {}
     for peer, call in contenders.items():
         start = time.perf_counter()
         results[peer] = call()
         first[peer] = time.perf_counter() - start
-    difference = _difference(results["native"], results["jax"]) if "jax" in results else None
-    times = _turns(contenders, rounds, seconds, first)
+    difference = largest_difference(results["native"], results["jax"]) if "jax" in results else None
+    times = in_turns(contenders, rounds, seconds, first)
     bound = next((line for line in work.ours.explain(*work.args).split("\n") if line.startswith("at least")), "")
     return Row(name, work.title, work.target, bound, difference, times)
 
 
-def _turns(contenders: dict[str, Callable[[], Any]], rounds: int, seconds: float, first: dict[str, float]) -> dict[str, Time]:
+def in_turns(contenders: dict[str, Callable[[], Any]], rounds: int, seconds: float, first: dict[str, float]) -> dict[str, Time]:
+    """Times of all contenders, each of which runs for a while in every round; `first` is what the first call of each took."""
     repeats: dict[str, int] = {}
     for name, call in contenders.items():
         start = time.perf_counter()
@@ -134,7 +139,7 @@ def _turns(contenders: dict[str, Callable[[], Any]], rounds: int, seconds: float
     return {n: Time(min(w), float(np.median(w)), min(processors[n]), first[n]) for n, w in walls.items()}
 
 
-def _difference(ours: Any, theirs: Any) -> float:
+def largest_difference(ours: Any, theirs: Any) -> float:
     """The largest difference of results, against the largest number of its array."""
     found = 0.0
     for a, b in zip(optree.tree_leaves(ours), optree.tree_leaves(theirs), strict=True):  # type: ignore[arg-type]

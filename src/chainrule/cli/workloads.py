@@ -4,7 +4,7 @@ and JAX share; where PyTorch is the best peer, in its own words too."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from chainrule.calculus import grad, hessian, jvp, value_and_grad
 from chainrule.compilation import Jitted, jit
 from chainrule.flow import scan
 
-__all__ = ["WORK", "Work"]
+__all__ = ["WORK", "Work", "in_jax"]
 
 Run = Callable[[], Any]
 
@@ -43,6 +43,7 @@ class Work:
         title: what is done.
         target: how many times faster than the best peer it is meant to be.
         ours, args: the compiled function and what it is called with.
+        program: what is timed, in the words that chainrule and JAX share.
         peers: name of a package -> what prepares its side; called only where it is installed.
     """
 
@@ -50,7 +51,9 @@ class Work:
     target: float
     ours: Jitted
     args: tuple[Any, ...]
-    peers: dict[str, Callable[[], Run]] = field(default_factory=dict[str, Callable[[], Run]])
+    program: Program
+    peers: dict[str, Callable[[tuple[Any, ...]], Run]] = field(default_factory=dict[str, Callable[[tuple[Any, ...]], Run]])
+    brief: tuple[Any, ...] | None = None
 
 
 WORK: dict[str, Callable[[], Work]] = {}
@@ -66,24 +69,28 @@ def _work(name: str) -> Callable[[Callable[[], Work]], Callable[[], Work]]:
 
 
 def _made(title: str, target: float, program: Program, *args: Any, torch: Callable[..., Any] | None = None) -> Work:
-    peers = {"jax": lambda: _jax(program, args)}
+    peers: dict[str, Callable[[tuple[Any, ...]], Run]] = {"jax": lambda args: _jax(program, args)}
     if torch is not None:
-        peers["torch"] = lambda: _torch(torch, args)
-    return Work(title, target, jit(program(OURS)), args, peers)
+        peers["torch"] = lambda args: _torch(torch, args)
+    return Work(title, target, jit(program(OURS)), args, program, peers)
+
+
+def in_jax(program: Program) -> Any:
+    """A program in JAX, compiled."""
+    jax = import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax.jit(program(Calculus(jax.numpy, jax.grad, jax.value_and_grad, jax.hessian, jax.jvp, jax.lax.scan)))
 
 
 def _jax(program: Program, args: tuple[Any, ...]) -> Run:
-    jax = import_module("jax")
-    jax.config.update("jax_enable_x64", True)
-    theirs = Calculus(jax.numpy, jax.grad, jax.value_and_grad, jax.hessian, jax.jvp, jax.lax.scan)
-    f, xs = jax.jit(program(theirs)), jax.tree.map(jax.numpy.asarray, args)
+    f, jax = in_jax(program), import_module("jax")
+    xs = jax.tree.map(jax.numpy.asarray, args)
     return lambda: jax.block_until_ready(f(*xs))
 
 
 def _torch(f: Callable[..., Any], args: tuple[Any, ...]) -> Run:
     """Value and gradient with respect to the first argument, a tensor or a dict of tensors."""
     torch = import_module("torch")
-    torch.set_num_threads(torch.get_num_threads())
     tensors = [{k: torch.tensor(v) for k, v in a.items()} if isinstance(a, dict) else torch.tensor(a) for a in args]
     leaves: list[Any] = list(tensors[0].values()) if isinstance(args[0], dict) else tensors[:1]
     for x in leaves:
@@ -160,7 +167,7 @@ def _mlp(title: str, target: float, sizes: tuple[int, ...], rows: int, batch: in
         p += [(r.normal(size=(a, b)) * np.sqrt(2 / a)).astype(np.float32), np.zeros(b, np.float32)]
     steps = rows // batch
     order = np.concatenate([r.permutation(rows)[: steps * batch].reshape(steps, batch) for _ in range(epochs)]).astype(np.int32)
-    return _made(title, target, _adam, p, x, y, order)
+    return replace(_made(title, target, _adam, p, x, y, order), brief=(p, x, y, order[:1]))
 
 
 @_work("P2")

@@ -16,12 +16,15 @@ def main() -> int:
         description="Run a script in several processes on this machine. It calls chainrule.distributed.initialize().",
     )
     p.add_argument("-n", "--processes", type=int, required=True, help="how many processes")
-    p.add_argument("script", help="a Python script")
-    p.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
+    p.add_argument("-m", "--module", help="a module to run, instead of a script")
+    p.add_argument("script", nargs=argparse.REMAINDER, help="a Python script and its arguments")
     args = p.parse_args()
     if args.processes < 1:
         p.error("--processes must be 1 or more")
-    return local([sys.executable, args.script, *args.arguments], args.processes, free_port())
+    if not args.script and not args.module:
+        p.error("name a script")
+    module = ["-m", args.module] if args.module else []
+    return local([sys.executable, *module, *args.script], args.processes, free_port())
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class Group(Alone):
         self.processes, self.id = len(line.hosts), line.id
         self.busy: tuple[str, float] | None = None
         self.rescue = None
+        line.alone = _abandon
         line.start()
         threading.Thread(target=self._watch, name="chainrule watch", daemon=True).start()
 
@@ -104,11 +105,9 @@ class Group(Alone):
             with line.changed:
                 line.changed.wait(_TICK)
             now, busy = time.monotonic(), self.busy
-            if line.leader_gone:  # JAX is about to abort
-                self._end(line.fault)
-            elif busy is None:
+            if busy is None:
                 continue
-            elif line.fault and now - max(line.fault_at, busy[1]) > GRACE:
+            if line.fault and now - max(line.fault_at, busy[1]) > GRACE:
                 self._end(line.fault)
             elif line.ended and now - busy[1] > GRACE + line.timeout / 10:
                 line.broken(f"{line.name(min(line.ended))} has ended its program, and {busy[0]} needs it.")
@@ -120,8 +119,8 @@ class Group(Alone):
         if self.rescue is not None:
             _within(_RESCUE, self.rescue)
         _within(1.0, sys.stdout.flush)
-        os.write(2, f"chainrule: {why} {RESTART}\n".encode())
-        os._exit(FAULT)
+        self.line.farewell()
+        _abandon(str(why))
 
     def leave(self) -> None:
         """Part from the others at the end of the program: once they have come to theirs, or at once if something is wrong."""
@@ -134,11 +133,18 @@ class Group(Alone):
             _within(1.0, sys.stdout.flush)
             if raised is None:
                 os.write(2, f"chainrule: {e.seen} {e.needed}\n".encode())
+            self.line.farewell()
             os._exit(1 if raised is not None and not isinstance(raised, errors.DistributedError) else FAULT)
         from chainrule.emit.xla_processes import disconnect
 
         disconnect()
         self.line.close()
+
+
+def _abandon(why: str) -> None:
+    """End this process at once: without the first one, JAX would abort it."""
+    os.write(2, f"chainrule: {why} {RESTART}\n".encode())
+    os._exit(FAULT)
 
 
 def _within(seconds: float, f: Callable[[], Any]) -> None:

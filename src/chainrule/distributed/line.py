@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -21,6 +21,7 @@ from chainrule import errors
 
 ALIVE = 1.0  # seconds between two signs of life
 SILENT = 60.0  # seconds without one after which a process is given up
+FAREWELL = 1.0  # seconds between the first process's word that it ends and its end
 RESTART = "Start all processes again; a training that has a checkpoint goes on from there."
 _RETRY = 0.1
 
@@ -70,7 +71,7 @@ class Line:
         self.changed = threading.Condition()
         self.fault: str | None = None
         self.fault_at = 0.0
-        self.leader_gone = False
+        self.alone: Callable[[str], None] = lambda why: None  # what to do at once when the first process is gone
         self.ended: set[int] = set()
         self.answers: dict[int, list[Any]] = {}
         self.count = 0
@@ -136,6 +137,9 @@ class Line:
 
     def _alive(self) -> None:
         raise NotImplementedError
+
+    def farewell(self) -> None:
+        """Let the others end in order before the first process, and with it JAX's coordinator, is gone."""
 
     def close(self) -> None:
         """End all connections."""
@@ -206,6 +210,10 @@ class Leader(Line):
                 if now - at > min(SILENT, self.timeout) and k not in self.ended:
                     self.broken(f"{self.name(k)} has not been heard from for {now - at:.0f} s.")
 
+    def farewell(self) -> None:
+        self._all(over=True)
+        time.sleep(FAREWELL)
+
     def close(self) -> None:
         self.closing = True
         for w in self.wires:
@@ -237,13 +245,16 @@ class Follower(Line):
                 elif "fault" in m:
                     self.fault, self.fault_at = self.fault or m["fault"], time.monotonic()
                 self.changed.notify_all()
+            if "over" in m:
+                time.sleep(FAREWELL / 2)  # for this process's own words
+                self._lost(self.fault or f"{self.name(0)} has ended.")
         if 0 not in self.ended:
             self._lost(f"{self.name(0)} is gone.")
 
     def _lost(self, why: str) -> None:
-        with self.changed:
-            self.leader_gone = not self.closing
-            self._broken(why)
+        self.broken(why)
+        if not self.closing:
+            self.alone(self.fault or why)
 
     def _say(self, number: int, label: str, value: Any) -> None:
         self.wire.send(say=number, label=label, value=value)

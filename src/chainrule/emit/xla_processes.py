@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import numpy as np
 
 from chainrule import errors
 
@@ -33,7 +39,35 @@ def connect(address: str, processes: int, process_id: int, timeout: float) -> No
             need = "Call cr.distributed.initialize before anything that uses JAX."
             raise errors.DistributedError("JAX is in use in this process already.", need) from None
         raise
-    jax.local_devices()  # all processes must meet here, before one of them waits for another in a computation
+    with _quiet():
+        _meet()
+
+
+def _meet() -> None:
+    """All processes compute something together: what does not work shows here, and not in a training."""
+    import jax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    devices = np.array(jax.devices())
+    mesh = Mesh(devices, ("all",))
+    ones = np.ones(len(jax.local_devices()), np.int32)
+    x = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("all")), ones, (devices.size,))
+    total = int(jax.jit(lambda x: x.sum(dtype=np.int32), out_shardings=NamedSharding(mesh, PartitionSpec()))(x))
+    if total != devices.size:
+        raise errors.DistributedError(f"The sum over {devices.size} devices is {total}: the network between them changes data.")
+
+
+@contextmanager
+def _quiet() -> Generator[None, None, None]:
+    """What libraries print goes to standard error, so that standard output is the program's own."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def disconnect() -> None:
