@@ -271,3 +271,122 @@ def test_minimisers(rng: np.random.Generator) -> None:
     at = lambda loss, **k: ps[np.argmin([loss(b, np.full_like(b, c), **k) for c in ps])]
     assert abs(at(cr.losses.binary_cross_entropy) - b.mean()) < 2e-3
     assert b.mean() < at(cr.losses.focal) < 0.5
+
+
+# --- what must not pass for an answer -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])
+def test_labels_that_are_no_class_are_an_error_and_nan_where_it_is_too_late_to_raise(labels: list[int]) -> None:
+    loss, y, z = cr.losses.sparse_categorical_cross_entropy, np.array(labels), np.zeros((2, 3))
+    f = lambda y, z: loss(y, z, from_logits=True)
+    for call in (f, cr.grad(f, argnums=1), lambda y, z: loss.derivative(y, z, from_logits=True)):
+        with pytest.raises(ValueError, match="3 classes, so labels are 0 to 2"):
+            call(y, z)
+    assert np.isnan(cr.jit(f)(y, z))
+    assert cr.jit(f)(np.array([0, 2]), z) == pytest.approx(np.log(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("hinge", 0.0),
+        ("squared_hinge", 0.0),
+        ("binary_cross_entropy", -1.0),
+        ("focal", -1.0),
+        ("contrastive", 2.0),
+        ("poisson", -3.0),
+        ("categorical_cross_entropy", 5.0),
+    ],
+)
+def test_targets_of_another_coding_are_an_error(name: str, target: float) -> None:
+    loss = LOSSES[name]
+    shape = (4, 1) if loss.axes else (4,)
+    with pytest.raises(ValueError, match=f"{name} is for .*holds {target}"):
+        loss(np.full(shape, target), np.full(shape, 0.5))
+    assert np.isnan(loss(np.full(shape, np.nan), np.full(shape, 0.5)))  # no mistake in coding
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [("quantile", {"q": 1.5}), ("huber", {"delta": 0.0}), ("focal", {"gamma": -1.0}), ("info_nce", {"temperature": 0.0})],
+)
+def test_parameters_out_of_range_are_an_error(name: str, bad: dict[str, float]) -> None:
+    x = np.full((2, 2) if LOSSES[name].axes else (2,), 0.5)
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        LOSSES[name](x, x, **bad)
+
+
+@pytest.mark.parametrize(("name", "true", "pred", "params"), EVERY)
+def test_single_precision_stays_single_precision(name: str, true: Any, pred: Any, params: Any, rng: np.random.Generator) -> None:
+    loss, y, p = LOSSES[name], true(rng), pred(rng).astype(np.float32)
+    whole = y.astype(np.int64) if not loss.axes and not loss.labels and np.all(y == np.round(y)) else y
+    for target in (y if loss.labels else y.astype(np.float32), whole if loss.labels or whole is not y else y.astype(np.float32)):
+        assert loss(target, p, **params).dtype == np.float32
+        assert loss.derivative(target, p, **params).dtype == np.float32
+
+
+def test_triplet_stays_in_single_precision() -> None:
+    a, p, n = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
+    assert {d.dtype for d in cr.losses.triplet.derivative(a, p, n)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("z", [40.0, -40.0, 1000.0, -1000.0])
+@pytest.mark.parametrize("y", [0.0, 1.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_of_great_logits(z: float, y: float, gamma: float) -> None:
+    import mpmath
+
+    with mpmath.workdps(500):
+        p = 1 / (1 + mpmath.exp(-mpmath.mpf(z if y else -z)))
+        want = float(-((1 - p) ** gamma) * mpmath.log(p))
+        slope = float((1 - p) ** gamma * (gamma * p * mpmath.log(p) - (1 - p))) * (1 if y else -1)
+    t, x = np.array([y]), np.array([z])
+    for loss in (cr.losses.focal, lambda t, x, **k: cr.losses.focal(np.stack([t, 1 - t], 1), np.stack([x, 0 * x], 1), **k)):
+        f = lambda x, loss=loss: loss(t, x, gamma=gamma, from_logits=True)
+        assert f(x) == pytest.approx(want, rel=1e-12, abs=1e-16)
+        assert cr.grad(f)(x)[0] == pytest.approx(slope, rel=1e-12, abs=1e-16)
+    assert cr.losses.focal.derivative(t, x, gamma=gamma, from_logits=True)[0] == pytest.approx(slope, rel=1e-12, abs=1e-16)
+
+
+def test_focal_loss_has_a_derivative_where_the_truth_is_certain() -> None:
+    y, p = np.array([1.0, 0.0]), np.array([1.0, 0.0])
+    for gamma, want in ((0.0, [-0.5, 0.5]), (0.5, [0.0, 0.0]), (2.0, [0.0, 0.0])):
+        np.testing.assert_array_equal(cr.losses.focal.derivative(y, p, gamma=gamma), want)
+        np.testing.assert_array_equal(cr.grad(lambda p, g=gamma: cr.losses.focal(y, p, gamma=g))(p), want)
+
+
+@pytest.mark.parametrize(
+    ("y", "z", "want"), [(0.0, -np.inf, 0.0), (1.0, np.inf, 0.0), (0.0, np.inf, np.inf), (1.0, -np.inf, np.inf)]
+)
+def test_infinite_logits_of_two_classes(y: float, z: float, want: float) -> None:
+    f = lambda z: cr.losses.binary_cross_entropy(np.array([y]), z, from_logits=True)
+    assert f(np.array([z])) == want
+    assert cr.grad(f)(np.array([z]))[0] == (z > 0) - y
+
+
+def test_cross_entropy_of_a_logit_does_not_cancel() -> None:
+    got = cr.losses.binary_cross_entropy(np.ones(1), np.array([30.0]), from_logits=True)
+    assert got == pytest.approx(np.log1p(np.exp(-30.0)), rel=1e-14)
+
+
+def test_the_symmetric_divergence_has_a_derivative_where_both_are_0() -> None:
+    p, q = np.array([[1.0, 0.0, 0.0]]), np.array([[0.5, 0.0, 0.5]])
+    want = 0.5 * np.log([2 * 0.5 / 1.5, 2.0, 2.0])
+    np.testing.assert_allclose(cr.losses.js_divergence.derivative(p, q)[0], want)
+    np.testing.assert_allclose(cr.grad(cr.losses.js_divergence, argnums=1)(p, q)[0], want)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize(("name", "true", "pred", "params"), EVERY)
+def test_a_prediction_that_is_nan_makes_nan(name: str, true: Any, pred: Any, params: Any, rng: np.random.Generator) -> None:
+    y, p = true(rng), pred(rng)
+    p[-1] = np.nan
+    assert np.isnan(LOSSES[name](y, p, **params))
+
+
+def test_triplets_with_nan_make_nan() -> None:
+    a, p, n = np.random.default_rng(0).normal(size=(3, 4, 2))
+    n[1, 0] = np.nan
+    assert np.isnan(cr.losses.triplet(a, p, n))
+    assert np.isnan(cr.losses.triplet(a, p, n, squared=False))

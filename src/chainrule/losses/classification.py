@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.special as sp
 
 from chainrule import errors
-from chainrule.losses.loss import Facts, Loss
+from chainrule.losses.loss import SLACK, Facts, Loss, known
 from chainrule.special import log_softmax, softmax
 
 
@@ -25,15 +25,25 @@ def ratio(y: Any, p: Any) -> Any:
 
 def inside(p: Any, eps: Any) -> Any:
     """Derivative of clipping: 1 between the bounds, 0 beyond."""
-    return ((p >= eps) & (p <= 1 - eps)) * 1.0 if eps else 1.0
+    return (p >= eps) & (p <= 1 - eps) if eps else 1.0
+
+
+def shares(y: Any) -> Any:
+    """Is it a probability?"""
+    return (y >= -SLACK) & (y <= 1 + SLACK)
+
+
+def signs(y: Any) -> Any:
+    """Is it -1 or 1?"""
+    return np.abs(np.abs(y) - 1) <= SLACK
 
 
 # --- two classes ----------------------------------------------------------------------------------------------------------------
 
 
 def _bce(y: Any, p: Any, from_logits: bool, eps: Any) -> Any:
-    if from_logits:
-        return np.logaddexp(0.0, p) - y * p
+    if from_logits:  # ln(e^{-y z} + e^{(1 - y) z}): nothing cancels, and an infinite logit that counts for nothing is none
+        return np.logaddexp(-y * np.where(y == 0, 0.0, p), (1 - y) * np.where(y == 1, 0.0, p))
     p = clipped(p, eps)
     return -(sp.xlogy(y, p) + sp.xlog1py(1 - y, -p))
 
@@ -58,18 +68,21 @@ binary_cross_entropy = Loss(
         source="Bishop 2006, equation 4.90, divided by n",
     ),
     defaults={"from_logits": False, "eps": 0.0},
+    targets=shares,
 )  # fmt: skip
 """Cross-entropy of a probability.  A probability of 0 for what happened costs infinity, unless `eps` clips it."""
 
 
-def _margin(y: Any, p: Any) -> Any:
-    return y * p
+def _shortfall(y: Any, p: Any) -> Any:
+    """By how much the margin is short of 1; NaN where there is none."""
+    short = 1 - y * p
+    return np.where(short <= 0, 0.0, short)
 
 
 hinge = Loss(
     "hinge",
-    lambda y, p: np.where(_margin(y, p) < 1, 1 - _margin(y, p), 0.0),
-    lambda y, p: np.where(_margin(y, p) < 1, -y, 0.0 * y),
+    _shortfall,
+    lambda y, p: np.where(y * p >= 1, 0.0 * y, -y),
     r"\frac{1}{n} \sum_{i=1}^{n} \max(0, 1 - y_i \hat{y}_i)",
     r"\frac{1}{n} \begin{cases} -y_i & y_i \hat{y}_i < 1 \\ 0 & \text{otherwise} \end{cases}",
     Facts(
@@ -77,19 +90,21 @@ hinge = Loss(
         minimiser="sign of P(y = 1 given x) - 1/2", hessian="0 away from the kink", kink="0 at margin 1, out of [-y, 0]",
         source="Cortes and Vapnik 1995; Hastie, Tibshirani and Friedman 2009, equation 12.25",
     ),
+    targets=signs,
 )  # fmt: skip
 """Hinge loss of a support vector machine."""
 
 squared_hinge = Loss(
     "squared_hinge",
-    lambda y, p: np.square(np.where(_margin(y, p) < 1, 1 - _margin(y, p), 0.0)),
-    lambda y, p: -2 * y * np.where(_margin(y, p) < 1, 1 - _margin(y, p), 0.0),
+    lambda y, p: np.square(_shortfall(y, p)),
+    lambda y, p: -2 * y * _shortfall(y, p),
     r"\frac{1}{n} \sum_{i=1}^{n} \max(0, 1 - y_i \hat{y}_i)^2",
     r"-\frac{2}{n} y_i \max(0, 1 - y_i \hat{y}_i)",
     Facts(
         "y in {-1, 1}; predictions are real scores", convex=True, differentiable=True, smooth="2",
         minimiser="2 P(y = 1 given x) - 1", hessian="2 where the margin is below 1, 0 above", source="Chang, Hsieh and Lin 2008, equation 2",
     ),
+    targets=signs,
 )  # fmt: skip
 """Squared hinge loss: the margin's shortfall, squared."""
 
@@ -125,22 +140,35 @@ categorical_cross_entropy = Loss(
           source="Bishop 2006, equation 4.108, divided by n", **_MANY),
     axes=1,
     defaults={"from_logits": False, "eps": 0.0},
+    targets=shares,
 )  # fmt: skip
 """Cross-entropy of class probabilities on the last axis, targets one-hot or probabilities."""
 
 
-def _one_hot(y: Any, classes: int) -> Any:
+def _one_hot(y: Any, p: Any) -> Any:
+    """Rows of zeros with a 1 for the class, in the dtype of the predictions; of NaN where there is no such class."""
     if np.dtype(y.dtype).kind not in "iu":
         raise errors.DtypeError(f"sparse_categorical_cross_entropy: labels are integers, not {y.dtype}")
-    return (np.expand_dims(y, -1) == np.arange(classes)) * 1.0
+    classes, dtype = np.shape(p)[-1], np.dtype(p.dtype)
+    dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    labels, numbers = known(y), np.arange(classes)
+    if labels is None:  # compiled: the labels are seen when it is too late to raise
+        y = np.expand_dims(y, -1)
+        return np.where((y >= 0) & (y < classes), (y == numbers).astype(dtype), dtype.type(np.nan))
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"sparse_categorical_cross_entropy: the predictions are for {classes} classes, so labels are 0 to {classes - 1}, "
+            f"and y_true holds {labels.min()} to {labels.max()}"
+        )
+    return (np.expand_dims(y, -1) == numbers).astype(dtype)
 
 
 def _sparse(y: Any, p: Any, from_logits: bool, eps: Any) -> Any:
-    return _cce(_one_hot(y, np.shape(p)[-1]), p, from_logits, eps)
+    return _cce(_one_hot(y, p), p, from_logits, eps)
 
 
 def _sparse_slope(y: Any, p: Any, from_logits: bool, eps: Any) -> Any:
-    return _cce_slope(_one_hot(y, np.shape(p)[-1]), p, from_logits, eps)
+    return _cce_slope(_one_hot(y, p), p, from_logits, eps)
 
 
 sparse_categorical_cross_entropy = Loss(
@@ -165,46 +193,79 @@ def _many_classes(p: Any) -> bool:
     return np.ndim(p) >= 2 and np.shape(p)[-1] > 1
 
 
-def _focal_term(p: Any, gamma: Any) -> Any:
-    """-(1 - p)^gamma ln p, the cost of probability p for what happened."""
-    return -((1 - p) ** gamma) * np.log(p)
+class _Side(NamedTuple):
+    """What may have happened: its target, its probability p, 1 - p and ln p, each without cancellation."""
+
+    y: Any
+    p: Any
+    rest: Any
+    log: Any
+
+    @classmethod
+    def of(cls, y: Any, p: Any, rest: Any, log: Any) -> _Side:
+        """With numbers that do no harm where the target is 0."""
+        none = y == 0
+        return cls(y, *[np.where(none, safe, x) for safe, x in zip((0.5, 0.5, 0.0), (p, rest, log), strict=True)])
 
 
-def _focal_term_slope(p: Any, gamma: Any) -> Any:
-    bend = 0.0 if gamma == 0 else gamma * (1 - p) ** (gamma - 1) * np.log(p)
-    return bend - (1 - p) ** gamma / p
+def _sides(y: Any, p: Any, from_logits: bool, eps: Any) -> list[_Side]:
+    """One side for rows of classes, yes and no for two classes."""
+    many, direct = _many_classes(p), from_logits and not eps
+    if direct and many:
+        q = softmax(p, axis=-1)
+        return [_Side.of(y, q, 1 - q, log_softmax(p, axis=-1))]
+    if direct:
+        yes, no = sp.expit(p), sp.expit(-p)
+        return [_Side.of(y, yes, no, -np.logaddexp(0.0, -p)), _Side.of(1 - y, no, yes, -np.logaddexp(0.0, p))]
+    q = clipped(_link(p, from_logits), eps)
+    shown = [(y, q, 1 - q)] if many else [(y, q, 1 - q), (1 - y, 1 - q, q)]
+    return [_Side.of(t, a, b, np.log(np.where(t == 0, 1.0, a))) for t, a, b in shown]
 
 
-def _weighted(y: Any, term: Any, gamma: Any, p: Any) -> Any:
-    """y term(p), and 0 where y is 0 whatever p is."""
-    none = y == 0
-    return np.where(none, 0.0, y * term(np.where(none, 0.5, p), gamma))
+def _link(p: Any, from_logits: bool) -> Any:
+    return p if not from_logits else softmax(p, axis=-1) if _many_classes(p) else sp.expit(p)
+
+
+def _focal_cost(s: _Side, gamma: Any) -> Any:
+    """-y (1 - p)^gamma ln p; 0 at p = 1 without a root of 0 to differentiate."""
+    sure = (s.rest == 0) & (gamma != 0)
+    return -s.y * np.where(sure, 0.0, np.where(sure, 1.0, s.rest) ** gamma * s.log)
+
+
+def _focal_gain(s: _Side, gamma: Any) -> Any:
+    """The derivative of the cost by ln p, y (1 - p)^gamma (gamma p ln p / (1 - p) - 1)."""
+    sure, never = s.rest == 0, s.p == 0
+    bend = np.where(sure, -1.0, s.p * np.where(never, 0.0, s.log) / np.where(sure, 1.0, s.rest))
+    return s.y * s.rest**gamma * (gamma * bend - 1)
+
+
+def _balanced(alpha: Any, parts: list[Any]) -> Any:
+    """Classes weighted: by a number each, or by alpha and 1 - alpha."""
+    if len(parts) == 1:
+        return parts[0] if alpha is None else np.asarray(alpha, parts[0].dtype) * parts[0]
+    yes, no = parts
+    return yes + no if alpha is None else alpha * yes + (1 - alpha) * no
 
 
 def _focal(y: Any, p: Any, gamma: Any, alpha: Any, from_logits: bool, eps: Any) -> Any:
-    if _many_classes(p):
-        p = clipped(softmax(p, axis=-1) if from_logits else p, eps)
-        terms = _weighted(y, _focal_term, gamma, p)
-        return np.sum(terms if alpha is None else np.asarray(alpha) * terms, axis=-1)
-    p = clipped(sp.expit(p) if from_logits else p, eps)
-    positive, negative = _weighted(y, _focal_term, gamma, p), _weighted(1 - y, _focal_term, gamma, 1 - p)
-    return positive + negative if alpha is None else alpha * positive + (1 - alpha) * negative
+    cost = _balanced(alpha, [_focal_cost(s, gamma) for s in _sides(y, p, from_logits, eps)])
+    return np.sum(cost, axis=-1) if _many_classes(p) else cost
 
 
 def _focal_slope(y: Any, p: Any, gamma: Any, alpha: Any, from_logits: bool, eps: Any) -> Any:
-    many = _many_classes(p)
-    link = (softmax(p, axis=-1) if many else sp.expit(p)) if from_logits else p
-    q = clipped(link, eps)
-    first = _weighted(y, _focal_term_slope, gamma, q)
+    many, sides = _many_classes(p), _sides(y, p, from_logits, eps)
+    gains = [_focal_gain(s, gamma) for s in sides]
+    if not from_logits or eps:
+        signs = (1.0, -1.0)
+        link = _link(p, from_logits)
+        slope = _balanced(alpha, [d * g / s.p for d, g, s in zip(signs, gains, sides, strict=False)]) * inside(link, eps)
+        if not from_logits:
+            return slope
+        return link * (slope - np.sum(slope * link, axis=-1, keepdims=True)) if many else slope * link * (1 - link)
     if many:
-        slope = first if alpha is None else np.asarray(alpha) * first
-    else:
-        second = _weighted(1 - y, _focal_term_slope, gamma, 1 - q)
-        slope = first - second if alpha is None else alpha * first - (1 - alpha) * second
-    slope = slope * inside(link, eps)
-    if not from_logits:
-        return slope
-    return link * (slope - np.sum(slope * link, axis=-1, keepdims=True)) if many else slope * link * (1 - link)
+        gain = _balanced(alpha, gains)
+        return gain - softmax(p, axis=-1) * np.sum(gain, axis=-1, keepdims=True)
+    return _balanced(alpha, [gains[0] * sides[0].rest, -gains[1] * sides[1].rest])
 
 
 class _Focal(Loss):
@@ -231,5 +292,6 @@ focal = _Focal(
         source="Lin et al. 2017, equations 4 and 5",
     ),
     defaults={"gamma": 2.0, "alpha": None, "from_logits": False, "eps": 0.0},
+    targets=shares,
 )  # fmt: skip
 """Cross-entropy with well-predicted examples turned down by (1 - p)^gamma; binary, or many classes on the last axis."""

@@ -9,9 +9,21 @@ from typing import Any
 import numpy as np
 
 from chainrule import errors
+from chainrule.build.value import Value
 
 Formula = Callable[..., Any]
 REDUCTIONS = ("mean", "sum", "none")
+SLACK = 1e-3
+"""By how much a target may be off, for rounding and for finite differences."""
+_RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+    "delta": ("above 0", lambda v: v > 0),
+    "temperature": ("above 0", lambda v: v > 0),
+    "q": ("between 0 and 1", lambda v: 0 < v < 1),
+    "eps": ("at least 0 and below 1/2", lambda v: 0 <= v < 0.5),
+    "gamma": ("at least 0", lambda v: v >= 0),
+    "margin": ("at least 0", lambda v: v >= 0),
+    "alpha": ("between 0 and 1", lambda v: 0 <= v <= 1),
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,8 @@ class Loss:
         facts: see `Facts`.
         axes: how many trailing axes make up one example (0: every element is one; 1: a vector of classes or features).
         defaults: further keyword arguments and their default values.
+        labels: are targets class numbers, with one axis less than predictions?
+        targets: which targets it is for, as NumPy code; None for all.
     """
 
     name: str
@@ -68,6 +82,7 @@ class Loss:
     axes: int = 0
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     labels: bool = False
+    targets: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "__doc__", _documented(self))
@@ -84,6 +99,7 @@ class Loss:
 
         Raises:
             ShapeError: if the shapes differ; nothing is broadcast.
+            ValueError: if a parameter is out of its range, or a target whose value is known is none that the loss is for.
         """
         y_true, y_pred, params = self.checked(y_true, y_pred, params)
         values = self.formula(y_true, y_pred, **params)
@@ -107,7 +123,18 @@ class Loss:
         want = np.shape(y_pred)[:-1] if self.labels else np.shape(y_pred)
         if np.shape(y_true) != want:
             raise errors.ShapeError(_disagree(self.name, np.shape(y_true), np.shape(y_pred), want))
-        return y_true, y_pred, {**self.defaults, **params}
+        _ranged(self.name, params)
+        self.checked_targets(y_true)
+        return y_true if self.labels else _alike(y_true, y_pred), y_pred, {**self.defaults, **params}
+
+    def checked_targets(self, y_true: Any) -> None:
+        """Raise if the values of targets are known, and the loss is not for them."""
+        y = None if self.targets is None else known(y_true)
+        if self.targets is None or y is None:
+            return
+        wrong = y[~np.asarray(self.targets(y) | (y != y))]
+        if wrong.size:
+            raise ValueError(f"{self.name} is for {self.facts.domain}; y_true holds {wrong.flat[0]}")
 
     def __repr__(self) -> str:
         return f"<loss {self.name}>"
@@ -143,6 +170,23 @@ def _disagree(name: str, true: tuple[int, ...], pred: tuple[int, ...], want: tup
 def as_array(x: Any) -> Any:
     """Lists and Python numbers as arrays; arrays and traced values as they are."""
     return np.asarray(x) if isinstance(x, list | tuple | int | float | bool) else x
+
+
+def known(x: Any) -> Any:
+    """The numbers of an array, or of a traced value that has them; None where they are not known yet."""
+    return getattr(x, "data", None) if isinstance(x, Value) else np.asarray(x)
+
+
+def _alike(y_true: Any, y_pred: Any) -> Any:
+    """Targets that are whole numbers or truth values as numbers of the kind that predictions are."""
+    kinds = [np.dtype(x.dtype).kind if hasattr(x, "dtype") else "" for x in (y_true, y_pred)]
+    return y_true.astype(y_pred.dtype) if kinds[0] in ("i", "u", "b") and kinds[1] == "f" else y_true
+
+
+def _ranged(name: str, params: Mapping[str, Any]) -> None:
+    for key, v in params.items():
+        if key in _RANGES and isinstance(v, int | float) and not _RANGES[key][1](v):
+            raise ValueError(f"{name}: {key} is {_RANGES[key][0]}, not {v}")
 
 
 def per_example(weights: Any, shape: tuple[int, ...], name: str) -> Any:

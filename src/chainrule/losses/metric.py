@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import errors
+from chainrule.losses.classification import shares
 from chainrule.losses.loss import Facts, Loss, as_array, per_example, reduced, share
 from chainrule.special import log_softmax, softmax
 
@@ -27,6 +28,7 @@ contrastive = Loss(
         source="Hadsell, Chopra and LeCun 2006, equation 4, times 2 and with y = 1 for like pairs",
     ),
     defaults={"margin": 1.0},
+    targets=shares,
 )  # fmt: skip
 """Contrastive loss of a distance."""
 
@@ -60,12 +62,12 @@ cosine = Loss(
 
 def _info_nce(keys: Any, queries: Any, temperature: Any) -> Any:
     scores = log_softmax(queries @ np.swapaxes(keys, -1, -2) / temperature, axis=-1)
-    return -np.sum(scores * np.eye(np.shape(scores)[-1]), axis=-1)
+    return -np.sum(scores * np.eye(np.shape(scores)[-1], dtype=scores.dtype), axis=-1)
 
 
 def _info_nce_slope(keys: Any, queries: Any, temperature: Any) -> Any:
     p = softmax(queries @ np.swapaxes(keys, -1, -2) / temperature, axis=-1)
-    return (p - np.eye(np.shape(p)[-1])) @ keys / temperature
+    return (p - np.eye(np.shape(p)[-1], dtype=p.dtype)) @ keys / temperature
 
 
 info_nce = Loss(
@@ -113,7 +115,7 @@ class Triplet:
         """The loss as one number, or one per example with ``reduction="none"``."""
         a, p, n = self._checked(anchor, positive, negative)
         gap = self._distance(a - p, squared) - self._distance(a - n, squared) + margin
-        values = np.where(gap > 0, gap, 0.0)
+        values = np.where(gap <= 0, 0.0, gap)
         return reduced(values, per_example(weights, np.shape(values), "triplet"), reduction)
 
     def derivative(
@@ -132,7 +134,7 @@ class Triplet:
         near, far = a - p, a - n
         gap = self._distance(near, squared) - self._distance(far, squared) + margin
         factor = share(per_example(weights, np.shape(gap), "triplet"), np.shape(gap), reduction)
-        on = np.expand_dims((gap > 0) * factor, -1)
+        on = np.expand_dims((gap > 0).astype(gap.dtype) * factor, -1)
         du, dv = on * self._slope(near, squared), on * self._slope(far, squared)
         return du - dv, -du, dv
 
@@ -148,7 +150,7 @@ class Triplet:
     @staticmethod
     def _distance(u: Any, squared: bool) -> Any:
         s = np.sum(np.square(u), axis=-1)
-        return s if squared else np.where(s > 0, np.sqrt(s), 0.0)
+        return s if squared else np.where(s == 0, 0.0, np.sqrt(s))
 
     @staticmethod
     def _slope(u: Any, squared: bool) -> Any:

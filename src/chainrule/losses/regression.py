@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import scipy.special as sp
 
-from chainrule.losses.loss import Facts, Loss
+from chainrule.losses.loss import SLACK, Facts, Loss
 
 
 def _huber(y: Any, p: Any, delta: Any) -> Any:
@@ -16,7 +17,7 @@ def _huber(y: Any, p: Any, delta: Any) -> Any:
 
 
 def _quantile_slope(y: Any, p: Any, q: Any) -> Any:
-    return np.where(p > y, 1 - q, np.where(p < y, -q, 0.5 - q))
+    return 0.5 * np.sign(p - y) + (0.5 - q)
 
 
 def _quantile(y: Any, p: Any, q: Any) -> Any:
@@ -67,7 +68,7 @@ huber = Loss(
 
 log_cosh = Loss(
     "log_cosh",
-    lambda y, p: np.logaddexp(p - y, y - p) - np.log(2.0),
+    lambda y, p: np.logaddexp(p - y, y - p) - math.log(2.0),
     lambda y, p: np.tanh(p - y),
     r"\frac{1}{n} \sum_{i=1}^{n} \ln \cosh(\hat{y}_i - y_i)",
     r"\frac{1}{n} \tanh(\hat{y}_i - y_i)",
@@ -114,5 +115,6 @@ poisson = Loss(
         source="McCullagh and Nelder 1989, section 2.2, without the terms that only y enters",
     ),
     defaults={"from_logits": False},
+    targets=lambda y: y >= -SLACK,
 )  # fmt: skip
 """Negative log-likelihood of a Poisson rate, up to terms of y alone."""
