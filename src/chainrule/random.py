@@ -17,6 +17,7 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -38,18 +39,26 @@ ufunc(special.gammaincinv, rows.gammaincinv)
 
 
 def _shape(shape: Shape) -> tuple[int, ...]:
-    return (shape.__index__(),) if hasattr(shape, "__index__") else tuple([n.__index__() for n in shape])  # pyright: ignore
+    sizes = (shape.__index__(),) if hasattr(shape, "__index__") else tuple([n.__index__() for n in shape])  # pyright: ignore
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"a shape has sizes of 0 or more, not {shape!r}")
+    return sizes
 
 
 def _shape_of(x: Any) -> tuple[int, ...]:
     return x.shape if isinstance(x, Value) else np.shape(x)
 
 
-def _words(key: Any, shape: tuple[int, ...]) -> Any:
+def _checked(key: Any) -> Any:
     if not isinstance(key, Value):
         key = np.asarray(key)
     if key.dtype != U32 or key.shape != (2,):
         raise errors.DtypeError(f"a random key is two 32-bit words, as cr.random.key makes it, not {key.dtype}{list(key.shape)}")
+    return key
+
+
+def _words(key: Any, shape: tuple[int, ...]) -> Any:
+    key = _checked(key)
     return rows.random_bits(key, shape=shape) if isinstance(key, Value) else random_words(key, shape=shape)
 
 
@@ -62,7 +71,7 @@ def key(seed: int) -> Array:
     Returns:
         uint32 array of shape (2,): the high and the low word.
     """
-    n = seed.__index__() % 2**64
+    n = index(seed) % 2**64
     return np.array([n >> 32, n & 0xFFFFFFFF], U32)
 
 
@@ -72,7 +81,7 @@ def split(key: Any, n: Shape = 2) -> Any:
     Returns:
         uint32 array of shape (n, 2); unpack it, ``a, b = split(key)``.
     """
-    return _words(key + _SPLIT, (*_shape(n), 2))
+    return _words(_checked(key) + _SPLIT, (*_shape(n), 2))
 
 
 def fold_in(key: Any, data: Any) -> Any:
@@ -86,7 +95,7 @@ def fold_in(key: Any, data: Any) -> Any:
         uint32 array of shape (2,).
     """
     low = data.astype(U32) if isinstance(data, Value) else np.asarray(data.__index__() % 2**32).astype(U32)
-    return _words(_words(key + _FOLD, (2,)) + np.array([0, 1], U32) * low, (2,))
+    return _words(_words(_checked(key) + _FOLD, (2,)) + np.array([0, 1], U32) * low, (2,))
 
 
 def bits(key: Any, shape: Shape = ()) -> Any:

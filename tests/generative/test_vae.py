@@ -166,7 +166,7 @@ def test_samples_have_the_distribution_of_the_model() -> None:
 def test_digits() -> None:
     from sklearn.datasets import load_digits
 
-    x = load_digits().data / 16
+    x = load_digits(return_X_y=True)[0] / 16
     model = VAE(64, latent=8, hidden=(128,), likelihood="bernoulli", key=KEY)
     model.fit(x[:1500], epochs=60, batch_size=100, key=KEY, learning_rate=2e-3)
     held = x[1500:]
@@ -181,6 +181,10 @@ MODEL = VAE(5, latent=2, key=KEY)
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: VAE(5, latent=0, key=KEY), ValueError, "latent is a whole number"),
     (lambda: VAE(5, latent=2, likelihood="poisson", key=KEY), ValueError, "poisson"),
+    (lambda: VAE(5, latent=2, hidden=8, key=KEY), TypeError, "hidden is a sequence"),  # pyright: ignore[reportArgumentType]
+    (lambda: MODEL.fit(np.zeros((0, 5)), epochs=1, key=KEY), cr.errors.ShapeError, "empty"),
+    (lambda: MODEL.fit(np.zeros((3, 5)), epochs=1, key=3), cr.errors.DtypeError, "random key"),
+    (lambda: MODEL.fit(np.ma.masked_less(flat_data(), 0), epochs=1, key=KEY), cr.errors.DtypeError, "masked"),
     (lambda: MODEL.fit(np.zeros((3, 4)), epochs=1, key=KEY), cr.errors.ShapeError, r"\(n, 5\), not \(3, 4\)"),
     (lambda: MODEL.fit([[1.0], [1.0, 2.0]], epochs=1, key=KEY), cr.errors.ShapeError, "differ in length"),
     (lambda: MODEL.fit(np.full((3, 5), np.nan), epochs=1, key=KEY), ValueError, "NaN"),

@@ -185,6 +185,30 @@ def test_the_derivative_has_only_the_nodes_that_were_kept() -> None:
     assert len(graph.eqns) < 60
 
 
+@pytest.mark.parametrize("d", [2, 3])
+def test_parts_that_cancel_are_no_lack_of_accuracy(d: int) -> None:
+    standard = cr.distributions.normal(np.zeros(d), 1.0)
+    found = cr.expectation(np.sum, standard, method="exact", full_output=True)
+    assert abs(found.value) < 1e-9
+    assert found.error < (1e-8, 1e-2)[d - 2]
+
+
+def test_both_parts_of_a_complex_integrand_count() -> None:
+    f = lambda x: np.exp(40j * x) / np.sqrt(x)  # the real part alone would be content with fewer points
+    real, imaginary = (integrate(lambda x, p=p: p(40 * x) / np.sqrt(x), 0.0, 1.0) for p in (np.cos, np.sin))
+    found = integrate(lambda x: {"f": f(x), "g": np.stack([x, x * x])}, 0.0, 1.0, full_output=True)
+    np.testing.assert_allclose(found.value["f"], real + 1j * imaginary, rtol=1e-9)
+    np.testing.assert_allclose(found.value["g"], [1 / 2, 1 / 3])
+    assert np.shape(found.error["f"]) == ()
+    assert np.shape(found.error["g"]) == (2,)
+    assert 0 < found.error["f"] < 1e-9
+
+
+def test_an_infinite_end_without_decay_is_said_and_nothing_is_warned() -> None:
+    with pytest.raises(IntegrationError, match="does not vanish fast enough"):
+        integrate(np.ones_like, 0.0, np.inf)
+
+
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: integrate(lambda x: 1 / x, 0.0, 1.0), IntegrationError, "not finite|the error is about"),
     (lambda: integrate(lambda x: 1 / x, 1.0, np.inf), IntegrationError, "not finite|the error is about"),

@@ -202,3 +202,11 @@ def test_few_words_are_the_first_of_many(seed: int) -> None:
         few = cr.random.bits(key, n)
         assert few.dtype == np.uint32
         assert np.array_equal(few, many[:n])
+
+
+def test_sizes_and_seeds_that_are_none_are_refused() -> None:
+    for draw in (cr.random.normal, cr.random.uniform, cr.random.split):
+        with pytest.raises(ValueError, match="0 or more"):
+            draw(KEY, -1)
+    with pytest.raises(TypeError, match="integer"):
+        cr.random.key(1.5)  # pyright: ignore[reportArgumentType]

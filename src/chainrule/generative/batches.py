@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule import errors, random
 from chainrule.build.tree import flatten, paths, unflatten
+from chainrule.front.operands import refuse
 from chainrule.train import checkpoint
 
 
@@ -23,6 +24,7 @@ def whole(n: Any, name: str) -> int:
 
 def checked(x: Any, features: int, name: str = "x") -> Any:
     """Data as floating-point rows of the right length, all finite."""
+    refuse(x, name)
     try:
         a = np.asarray(x)
     except ValueError:
@@ -32,10 +34,18 @@ def checked(x: Any, features: int, name: str = "x") -> Any:
     if a.ndim == 1 and features == 1:
         a = a[:, None]
     if a.ndim != 2 or a.shape[1] != features or len(a) == 0:
-        raise errors.ShapeError(f"{name} is an array of shape (n, {features}), not {a.shape}")
+        empty = "" if a.size else ": it is empty"
+        raise errors.ShapeError(f"{name} is an array of shape (n, {features}), not {a.shape}{empty}")
     if not np.all(np.isfinite(a)):
         raise ValueError(f"{name} has elements that are NaN or infinite")
     return a.astype(np.float64, copy=False)
+
+
+def sizes(hidden: Any) -> list[int]:
+    """The sizes of hidden layers, as a list."""
+    if not isinstance(hidden, Iterable):
+        raise TypeError(f"hidden is a sequence of sizes, like (128, 64) or (), not {hidden!r}")
+    return list(hidden)
 
 
 class Epoch(NamedTuple):

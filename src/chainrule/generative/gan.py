@@ -19,7 +19,7 @@ from chainrule import errors, nn, optim, random
 from chainrule.calculus import value_and_grad
 from chainrule.compilation import jit
 from chainrule.flow import scan
-from chainrule.generative.batches import checked, run_epochs, saved, whole
+from chainrule.generative.batches import checked, run_epochs, saved, sizes, whole
 
 LOSSES = ("non_saturating", "saturating")
 
@@ -85,8 +85,8 @@ class GAN:
             raise ValueError(f"loss is one of {', '.join(map(repr, LOSSES))}, not {loss!r}")
         a, b = random.split(key)
         self.features, self.latent, self.loss = features, latent, loss
-        self.generator = nn.MLP([latent, *hidden, features], activation, key=a)
-        self.discriminator = nn.MLP([features, *hidden, 1], activation, key=b)
+        self.generator = nn.MLP([latent, *sizes(hidden), features], activation, key=a)
+        self.discriminator = nn.MLP([features, *sizes(hidden), 1], activation, key=b)
         self.history: list[Losses] = []
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ from chainrule.calculus import value_and_grad
 from chainrule.compilation import jit
 from chainrule.distributions.continuous import Normal
 from chainrule.flow import scan, stop_gradient
-from chainrule.generative.batches import checked, run_epochs, saved, whole
+from chainrule.generative.batches import checked, run_epochs, saved, sizes, whole
 from chainrule.nn.module import STATIC, Module, replaced
 from chainrule.special import logsumexp
 
@@ -156,8 +156,8 @@ class VAE:
         if likelihood not in _LIKELIHOODS:
             raise ValueError(f"likelihood is one of {', '.join(map(repr, _LIKELIHOODS))}, not {likelihood!r}")
         a, b = random.split(key)
-        encoder = _sure(nn.MLP([features, *hidden, 2 * latent], activation, key=a), latent)
-        decoder = nn.MLP([latent, *reversed(list(hidden)), features], activation, key=b)
+        encoder = _sure(nn.MLP([features, *sizes(hidden), 2 * latent], activation, key=a), latent)
+        decoder = nn.MLP([latent, *reversed(sizes(hidden)), features], activation, key=b)
         self.features, self.latent = features, latent
         self.net = Networks(encoder, decoder, np.zeros(()) if likelihood == "gaussian" else None, likelihood)
         self.history: list[float] = []

@@ -33,7 +33,7 @@ from chainrule.build.tree import map_tree
 from chainrule.calculus import grad, value_and_grad
 from chainrule.compilation import jit
 from chainrule.flow import scan, stop_gradient
-from chainrule.generative.batches import checked, run_epochs, saved, whole
+from chainrule.generative.batches import checked, run_epochs, saved, sizes, whole
 from chainrule.nn.module import STATIC, Module, replaced
 
 CONSTRAINTS = ("one_sided", "penalty", "clip", "spectral")
@@ -115,7 +115,7 @@ def make_critic(features: int, hidden: Sequence[int], constraint: str, activatio
     if constraint == "sorting" and any(n % 2 for n in hidden):
         raise ValueError(f"hidden units are sorted in pairs, so their number is even in every layer, unlike {tuple(hidden)}")
     a, b = random.split(key)
-    net = nn.MLP([features, *hidden, 1], activation, key=a)
+    net = nn.MLP([features, *sizes(hidden), 1], activation, key=a)
     u = [_normalised(random.normal(random.fold_in(b, k), w.weight.shape[0])) for k, w in enumerate(net.layers)]
     return Critic(net, tuple(u) if constraint == "spectral" else (), constraint)
 
@@ -202,7 +202,7 @@ class WGAN:
             raise ValueError(f"penalty and clip are positive, not {penalty} and {clip}")
         a, b = random.split(key)
         self.features, self.latent, self.penalty, self.clip = features, latent, penalty, clip
-        self.generator = nn.MLP([latent, *hidden, features], activation, key=a)
+        self.generator = nn.MLP([latent, *sizes(hidden), features], activation, key=a)
         self.critic = make_critic(features, hidden, _known(constraint, CONSTRAINTS), activation, b)
         self.history: list[Losses] = []
 

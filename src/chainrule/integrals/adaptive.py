@@ -54,6 +54,10 @@ class Boxes(NamedTuple):
         return Boxes(*[np.concatenate(xs) for xs in zip(self, others, strict=True)])
 
 
+_CANCELLED = {1: 1e-3, 2: 1e-3, 3: 1.0}
+"""Where parts of the integral cancel, the relative error allowed is this times that of the integral of |f|."""
+
+
 def mesh(values: Values, d: int, rtol: float, atol: float, most: int) -> Mesh:
     """Nodes and weights for an integral over the unit cube.
 
@@ -68,7 +72,8 @@ def mesh(values: Values, d: int, rtol: float, atol: float, most: int) -> Mesh:
     spent = len(boxes.low) * len(rule.nodes)
     while True:
         worst = boxes.error.max(1)
-        allowed = max(atol, rtol * float(np.abs(boxes.integral.sum(0)).max()), 1e-13 * float(boxes.size.sum(0).max()))
+        cancelled = max(1e-13, _CANCELLED[d] * rtol) * float(boxes.size.sum(0).max())
+        allowed = max(atol, rtol * float(np.abs(boxes.integral.sum(0)).max()), cancelled)
         if settled := worst.sum() <= allowed:
             halved = np.arange(len(worst))
         else:

@@ -75,7 +75,8 @@ def integrate(
             array or a nested container of arrays, and is traced for all points at once, so a choice is written with ``np.where``.
         a, b: bounds: numbers, or arrays of shape (d,).  They may be infinite, and a may exceed b.
         rtol: error allowed relative to the greatest component of the result; 1e-10 in one dimension, 1e-7 in two,
-            1e-3 in three (where estimates are far above the errors).
+            1e-3 in three (where estimates are far above the errors).  Where parts cancel, so that the result is about 0, the
+            error is seen against the integral of |f|: a thousandth of rtol of it, and in three dimensions rtol of it.
         atol: absolute error allowed.
         full_output: also return the estimated error.
         method: "adaptive" (Gauss and Kronrod's rule, and products of it in two and three dimensions), "quasi" (randomly shifted
@@ -201,10 +202,19 @@ def _fixed(f: Function, low: Sequence[Any], high: Sequence[Any], how: Options) -
     )
     x, jacobian = place(found.nodes)
     value = _sum(vmap(f)(x), found.weights * jacobian)
-    leaves = flatten(value)[0]
-    ends = np.cumsum([0, *[int(np.prod(np.shape(y))) for y in leaves]])
-    each = iter([found.error[i:j].reshape(np.shape(y)) for i, j, y in zip(ends, ends[1:], leaves, strict=False)])
+    each = iter(_per_leaf(found.error, flatten(value)[0]))
     return Integral(value, map_tree(lambda y: next(each)[()], value))
+
+
+def _per_leaf(error: Array, leaves: Sequence[Any]) -> list[Array]:
+    """The errors of the columns as those of the results; a complex result has two columns for each number."""
+    out: list[Array] = []
+    for y in leaves:
+        n = int(np.prod(np.shape(y)))
+        wide = 2 * n if y.dtype.kind == "c" else n
+        e, error = error[:wide], error[wide:]
+        out.append((np.hypot(e[:n], e[n:]) if wide > n else e).reshape(np.shape(y)))
+    return out
 
 
 def _no_values() -> errors.ValueNeededError:
@@ -218,17 +228,28 @@ def _values(f: Function, x: Array, jacobian: Array) -> Array:
     """The integrand at points, as numbers: traced aside, so that looking leaves nothing in the graph."""
     with np.errstate(all="ignore"), Builder(evaluate, what="integrate").here():
         columns = [y.full if isinstance(y, Value) and y.data is not None else y for y in flatten(vmap(f)(x))[0]]
-    if any(isinstance(y, Value) for y in columns):
-        raise _no_values()
-    y = np.concatenate([np.reshape(c, (len(x), -1)) for c in columns], 1).astype(np.float64) * jacobian[:, None]
+        if any(isinstance(y, Value) for y in columns):
+            raise _no_values()
+        y = np.concatenate([_real(np.reshape(c, (len(x), -1))) for c in columns], 1).astype(np.float64) * jacobian[:, None]
     bad = ~np.isfinite(y).all(1)
     if bad.any():
-        at = x[np.argmax(bad)]
-        raise IntegrationError(
-            f"f is not finite at x = {at[0] if len(at) == 1 else at}.",
-            "Where f is infinite inside the range, split it there with points=[...].",
-        )
+        raise _not_finite(x[np.argmax(bad)])
     return y
+
+
+def _real(columns: Array) -> Array:
+    return np.concatenate([np.real(columns), np.imag(columns)], 1) if columns.dtype.kind == "c" else columns
+
+
+def _not_finite(at: Array) -> IntegrationError:
+    place = f"x = {at[0] if len(at) == 1 else at}"
+    if not np.isfinite(at).all():
+        return IntegrationError(
+            f"f(x) dx is not finite at {place}: f does not vanish fast enough there, or overflows.", "Does the integral converge?"
+        )
+    return IntegrationError(
+        f"f is not finite at {place}.", "Where f is infinite inside the range, split it there with points=[...]."
+    )
 
 
 def _sum(ys: Any, weights: Any) -> Any:
@@ -275,10 +296,11 @@ def _substitution(low: Sequence[Any], high: Sequence[Any], soft: bool = True) ->
     axes = [_axis(a, b, soft) for a, b in zip(low, high, strict=True)]
 
     def place(t: Any) -> tuple[Any, Any]:
-        columns = [axis(t[:, k]) for k, axis in enumerate(axes)]
-        jacobian = columns[0][1]
-        for _, j in columns[1:]:
-            jacobian = jacobian * j
+        with np.errstate(divide="ignore", over="ignore"):  # the ends of an infinite range
+            columns = [axis(t[:, k]) for k, axis in enumerate(axes)]
+            jacobian = columns[0][1]
+            for _, j in columns[1:]:
+                jacobian = jacobian * j
         return np.stack([x for x, _ in columns], 1), jacobian
 
     return place

@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule import errors, random
 from chainrule.build.tree import flatten, map_tree, paths, unflatten
+from chainrule.front.operands import refuse
 from chainrule.train.model import Parts, Tree
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -102,6 +103,7 @@ def as_rows(x: Any, name: str) -> Any:
     """An array of examples along the first axis; arrays on disk stay there."""
     if type(x).__module__.startswith("scipy.sparse"):
         raise TypeError(f"fit: {name} is a sparse matrix; chainrule computes with dense arrays: {name}.toarray()")
+    refuse(x, f"fit: {name}")
     if not isinstance(x, np.ndarray) and hasattr(x, "shape") and hasattr(x, "dtype") and not hasattr(x, "__array__"):
         a = x
     else:
