@@ -21,6 +21,10 @@ def example():
 def noise(w):
     return np.sum(w * np.random.default_rng().normal(size=w.shape))
 number = 5
+def fails(w):
+    raise RuntimeError("no luck")
+def leaves(w):
+    raise SystemExit(0)
 """
 
 Out = pytest.CaptureFixture[str]
@@ -105,12 +109,15 @@ def test_json(capsys: Out) -> None:
         (["x**2", "--wrt", "x", "--shape", "x"], "--shape takes NAME=SIZES"),
         (["x**2", "--wrt", "x", "--svg", "/nowhere/at/all.svg"], "cannot be written"),
         (["x**2", "--example", "a.py:b"], "--example is for functions"),
-        (["nothere.py:loss", "--shape", "w=n"], "there is no file nothere.py"),
-        (["FILE:nothing", "--shape", "w=n"], "defines no function nothing"),
-        (["FILE:number", "--shape", "w=n"], "defines no function number"),
+        (["nothere.py:loss", "--shape", "w=n"], "names no function"),
+        (["FILE:nothing", "--shape", "w=n"], "has no function 'nothing'"),
+        (["FILE:number", "--shape", "w=n"], "has no function 'number'"),
         (["FILE:loss"], "a function needs --shape"),
         (["FILE:noise", "--shape", "w=n"], "different results for the same arguments"),
         (["", "--wrt", "x"], "empty"),
+        (["FILE:fails", "--shape", "w=n"], "in fails: RuntimeError: no luck"),
+        (["FILE:leaves", "--shape", "w=n"], "in leaves: SystemExit: 0"),
+        (["FILE:loss", "--example", "FILE:leaves"], "chainrule: TypeError: leaves() missing"),
     ],
 )
 def test_mistakes(words: list[str], says: str, file: str, capsys: Out) -> None:

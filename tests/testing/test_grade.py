@@ -108,13 +108,27 @@ def test_the_command(classroom: tuple[Path, Path], capsys: pytest.CaptureFixture
         assert capsys.readouterr().err.startswith("chainrule: ")
 
 
+@pytest.mark.parametrize("body", ["raise RuntimeError('no luck')", "raise SystemExit(0)"])
+def test_code_that_fails_or_leaves_is_neither_right_nor_wrong(
+    body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit status 0 means right: no code of the user's can make the command say so by leaving the interpreter."""
+    file = tmp_path / "code.py"
+    file.write_text(f"def f(x):\n    return (x ** 2).sum()\ndef g(x):\n    {body}\n")
+    for loss, gradient in (("g", "f"), ("f", "g"), ("g", "g")):
+        assert main(["check", f"{file}:{loss}", f"{file}:{gradient}", "--shape", "x=n"]) in ((2,) if loss == "g" else (1, 2))
+    file.write_text(body)
+    assert main(["check", f"{file}:f", f"{file}:g", "--shape", "x=n"]) == 2
+    assert "cannot be imported" in capsys.readouterr().err
+
+
 def test_the_printed_test_runs(
     classroom: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assignment, folder = classroom
     loss = str(assignment.parent / "loss.py")
     (folder / "solution.py").write_text(GOOD)
-    assert main(["check", f"{loss}:loss", f"{folder}/solution.py:grad", "--shape", "w=d", "X=n,d", "y=n", "--pytest"]) == 0
+    assert main(["check", f"{loss}:loss", f"{folder}/solution.py:grad", "--shape", "X=n,d", "y=n", "w=d", "--pytest"]) == 0
     text = capsys.readouterr().out
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.syspath_prepend(str(assignment.parent))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from chainrule.cli.common import CommandError
+from chainrule.cli.common import CommandError, example, failed, load, told
 
 if TYPE_CHECKING:
     pass
@@ -66,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         c = check(f, claimed, *point, argnums=argnums, seed=args.seed, progress=_progress())
     except errors.ChainruleError as e:
-        raise CommandError(str(e)) from None
+        raise CommandError(told(e)) from None
+    except (Exception, SystemExit) as e:
+        raise failed(e) from None
     print(c.to_json() if args.json else c)
     return _STATUS[c.verdict]
 
@@ -79,38 +79,10 @@ def _argnums(text: str) -> int | tuple[int, ...]:
     return found[0] if len(found) == 1 and not text.endswith(",") else found
 
 
-_modules: dict[Path, ModuleType] = {}
-
-
-def load(spec: str) -> Callable[..., Any]:
-    """The function that ``file.py:name`` names."""
-    path, _, name = spec.rpartition(":")
-    file = Path(path).resolve()
-    if not path or not file.is_file():
-        raise CommandError(f"{spec!r} names no function: write FILE.py:NAME with a file that is there")
-    if file not in _modules:
-        found = importlib.util.spec_from_file_location(file.stem, file)
-        assert found is not None
-        assert found.loader is not None
-        module = importlib.util.module_from_spec(found)
-        sys.path.insert(0, str(file.parent))
-        sys.modules.setdefault(file.stem, module)
-        try:
-            found.loader.exec_module(module)
-        except Exception as e:
-            raise CommandError(f"{path} cannot be imported: {type(e).__name__}: {e}") from None
-        _modules[file] = module
-    function = getattr(_modules[file], name, None)
-    if not callable(function):
-        raise CommandError(f"{path} has no function {name!r}")
-    return function
-
-
 def _point(args: argparse.Namespace, f: Callable[..., Any]) -> Sequence[Any]:
     """The arguments to check at: an example, or random data of the shapes given."""
     if args.example:
-        point = load(args.example)()
-        return point if isinstance(point, tuple) else (point,)  # pyright: ignore[reportUnknownVariableType]
+        return example(args.example)
     if not args.shape:
         raise CommandError("say what the arguments are: --example FILE.py:FUNCTION, or --shape X=n,d w=d")
     from chainrule.testing.points import random_point
@@ -153,28 +125,29 @@ def test_{name}_is_the_gradient_of_{loss}() -> None:
 def _test(args: argparse.Namespace, argnums: int | tuple[int, ...]) -> str:
     """A test that checks this gradient."""
     path, _, loss = args.loss.rpartition(":")
-    imports = [f"from {Path(path).stem} import {loss}"]
-    claimed = repr(args.gradient)
-    name = "formula"
+    imports = {Path(path).stem: [loss]}
+    claimed, name = repr(args.gradient), "formula"
     if ".py:" in args.gradient:
         where, _, name = args.gradient.rpartition(":")
         claimed = name
-        imports.append(f"from {Path(where).stem} import {name}")
+        imports.setdefault(Path(where).stem, []).append(name)
     if args.example:
         where, _, example = args.example.rpartition(":")
-        imports.append(f"from {Path(where).stem} import {example}")
+        imports.setdefault(Path(where).stem, []).append(example)
         body = f"    args = {example}()\n"
     else:
-        from chainrule.testing.points import SIZES, parts
+        import numpy as np
 
-        shapes = [parts(text.partition("=")[2]) for text in args.shape]
-        letters = dict.fromkeys(x for s in shapes for x in s if not x.isdigit())
-        numbers = dict(zip(letters, SIZES, strict=False))
-        drawn = ["(" + "".join(f"{numbers.get(x, x)}, " for x in s) + ")" for s in shapes]
-        imports.insert(0, "import numpy as np")
-        body = f"    rng = np.random.default_rng({args.seed})\n    args = [{', '.join(f'rng.normal(size={s})' for s in drawn)}]\n"
-    text = "\n".join(dict.fromkeys(imports))
-    return _TEST.format(imports=text, name=name, loss=loss, body=body, claimed=claimed, argnums=argnums, seed=args.seed)
+        shapes = [np.shape(x) for x in _point(args, load(args.loss))]
+        drawn = [f"rng.normal(size={s})" if s else "rng.uniform(0.2, 0.8)" for s in shapes]
+        body = f"    rng = np.random.default_rng({args.seed})\n    args = [{', '.join(drawn)}]\n"
+    lines = [
+        *([] if args.example else ["import numpy as np"]),
+        *[f"from {m} import {', '.join(sorted(n))}" for m, n in imports.items()],
+    ]
+    return _TEST.format(
+        imports="\n".join(lines), name=name, loss=loss, body=body, claimed=claimed, argnums=argnums, seed=args.seed
+    )
 
 
 def _grade(args: argparse.Namespace) -> int:

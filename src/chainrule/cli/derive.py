@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chainrule.cli.common import CommandError
+from chainrule.cli.common import CommandError, example, failed, load, told
 
 if TYPE_CHECKING:
     from chainrule.explain.derive import Derivation
@@ -51,10 +51,14 @@ def run(args: argparse.Namespace) -> int:
         d = _derivation(args)
         _write(d, args)
     except errors.ChainruleError as e:
-        print(e, file=sys.stderr)
+        print(told(e), file=sys.stderr)
         return 2
+    except CommandError:
+        raise
     except (TypeError, ValueError) as e:
         raise CommandError(str(e)) from None
+    except (Exception, SystemExit) as e:
+        raise failed(e) from None
     return 0
 
 
@@ -81,8 +85,7 @@ def _derivation(args: argparse.Namespace) -> Derivation:
         return derive(args.what, wrt=wrt, shapes=shapes, **words)
     f = load(args.what)
     if args.example:
-        found = load(args.example)()
-        return derive(f, *(found if isinstance(found, tuple) else (found,)), wrt=wrt, **words)
+        return derive(f, *example(args.example), wrt=wrt, **words)
     if not shapes:
         raise CommandError("a function needs --shape NAME=SIZES for its arguments, or --example FILE.py:FUNCTION")
     return derive(f, wrt=wrt, shapes=shapes, **words)
@@ -92,28 +95,6 @@ def is_function(what: str) -> bool:
     """Is it a function in a file, rather than a formula?"""
     path, colon, name = what.rpartition(":")
     return bool(colon) and path.endswith(".py") and name.isidentifier()
-
-
-def load(spec: str) -> Any:
-    """The function ``FILE.py:NAME``."""
-    import importlib.util
-
-    path, _, name = spec.rpartition(":")
-    file = Path(path)
-    if not file.is_file():
-        raise CommandError(f"there is no file {path}")
-    found = importlib.util.spec_from_file_location(file.stem, file)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.path.insert(0, str(file.resolve().parent))
-    try:
-        found.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    if not callable(getattr(module, name, None)):
-        raise CommandError(f"{path} defines no function {name}")
-    return getattr(module, name)
 
 
 def _write(d: Derivation, args: argparse.Namespace) -> None:

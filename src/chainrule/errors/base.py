@@ -70,6 +70,11 @@ class ChainruleError(Exception):
             self._spot = spot(self.where)
         return self._spot
 
+    def without_place(self) -> ChainruleError:
+        """The same error, saying nothing of where it happened."""
+        self.where, self._spot = None, None
+        return self
+
     def __str__(self) -> str:
         return self._short() if os.environ.get("CHAINRULE_ERRORS") == "short" else self._long()
 

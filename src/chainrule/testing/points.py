@@ -29,6 +29,13 @@ def random_point(f: Callable[..., Any], shapes: Mapping[str, str], seed: int) ->
     missing = [n for n in needed if n not in shapes]
     if missing:
         raise ValueError(f"the function also takes {', '.join(missing)}: give --shape {' '.join(f'{n}=...' for n in missing)}")
+    for name, shape in shapes.items():
+        bad = next((x for x in parts(shape) if not (x.isidentifier() or (x.isdigit() and int(x)))), None)
+        if bad is not None:
+            raise ValueError(f"the shape of {name} is {shape!r}: a shape is names and numbers from 1 on, as X=n,3")
+    unknown = [n for n in shapes if n not in inspect.signature(f).parameters]
+    if unknown:
+        raise ValueError(f"--shape names {', '.join(unknown)}, and the function takes {', '.join(p.name for p in parameters)}")
     free = iter(SIZES)
     sizes: dict[str, int] = {}
     rng = np.random.default_rng(seed)
