@@ -117,6 +117,7 @@ def test_code_that_fails_or_leaves_is_neither_right_nor_wrong(
     file.write_text(f"def f(x):\n    return (x ** 2).sum()\ndef g(x):\n    {body}\n")
     for loss, gradient in (("g", "f"), ("f", "g"), ("g", "g")):
         assert main(["check", f"{file}:{loss}", f"{file}:{gradient}", "--shape", "x=n"]) in ((2,) if loss == "g" else (1, 2))
+    file = tmp_path / "fails.py"
     file.write_text(body)
     assert main(["check", f"{file}:f", f"{file}:g", "--shape", "x=n"]) == 2
     assert "cannot be imported" in capsys.readouterr().err
