@@ -32,6 +32,12 @@ CONVEX: dict[str, Callable[[Any], Any]] = {
         np.eye(3)[[0, 1]], np.reshape(A @ x, (2, 3)), from_logits=True
     ),
     "hinge": lambda x: L.hinge(2 * Y - 1, A @ x),
+    "huber": lambda x: L.huber(B, A @ x, delta=0.7),
+    "huber, by hand": lambda x: np.sum(np.where(np.abs(x) < 2, x**2, 4 * np.abs(x) - 4)),
+    "two slopes": lambda x: np.sum(np.where(x > 1, 3 * x - 2, x)),
+    "flat, then a parabola": lambda x: np.sum(np.where(x <= 1, 0 * x, (x - 1) ** 2)),
+    "nothing, chosen first": lambda x: np.sum(np.where(A @ x >= 1, 0.0, 1 - A @ x)),
+    "squared hinge of the losses": lambda x: L.squared_hinge(2 * Y - 1, A @ x),
     "greater, chosen": lambda x: np.where(x[0] < x[1], x[1], x[0]),
     "squared hinge": lambda x: np.mean(np.maximum(0, 1 - A @ x) ** 2),
     "log-cosh": lambda x: L.log_cosh(B, A @ x),
@@ -89,6 +95,10 @@ NEITHER: dict[str, Callable[[Any], Any]] = {
     "a shift that is another row's": lambda x: np.sum(
         np.log(np.exp(x - cr.stop_gradient(np.max(x)))) + x[::-1] * x
     ),
+    "huber with a jump": lambda x: np.sum(np.where(np.abs(x) < 2, x**2, 4 * np.abs(x))),
+    "a slope that falls at the seam": lambda x: np.sum(np.where(np.abs(x) < 2, x**2, np.abs(x) + 2)),
+    "capped": lambda x: np.sum(np.where(np.abs(x) < 2, x**2, 4.0)),
+    "two pieces of a falling function of a convex one": lambda x: np.sum(np.where(np.square(x) < 2, -3 * np.square(x), -np.square(x) - 4)),
     "the wrong choice": lambda x: np.where(x[0] < 1.0, x[1], x[0]),
     "truncation": lambda x: np.sum(x.astype(np.int64)),
 }  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.analysis.curvature import abstract, box_of, kinks, matrix, quadratic
 from chainrule.analysis.intervals import Interval, bounds, everything, of
+from chainrule.analysis.pieces import two_pieces
 from chainrule.analysis.shapes import CONCAVE, CONVEX, Shape, composed, joined, row_shape, turned
 from chainrule.build.builder import current
 from chainrule.build.row import Row
@@ -187,20 +188,35 @@ class _Prover:
         return None
 
     def _greater(self, e: Eqn) -> Shape:
-        """``where(a < b, b, a)`` and ``where(a < b, b - a, 0)`` are maxima, the other way round minima."""
+        """``where(a < b, b, a)`` and ``where(a < b, b - a, 0)`` are maxima, the other way round minima; or two pieces of one."""
         test = self.made.get(e.ins[0]) if isinstance(e.ins[0], Var) else None
         if test is None or test.prim not in ("lt", "le", "gt", "ge"):
             return Shape.UNKNOWN
         a, b = test.ins if test.prim in ("lt", "le") else test.ins[::-1]
         yes, no = e.ins[1:]
         if _same(yes, b) and _same(no, a):
+            self._at_least(e.out, yes, no)
             return composed("convex", (1, 1), [self.shape(a), self.shape(b)])
         if _same(yes, a) and _same(no, b):
             return composed("concave", (1, 1), [self.shape(a), self.shape(b)])
-        rest = self.made.get(yes) if isinstance(yes, Var) else None
-        if rest is None or rest.prim != "sub" or not _zero(no) or not (_same(rest.ins[0], b) and _same(rest.ins[1], a)):
-            return Shape.UNKNOWN
-        return composed("convex", (1,), [self.shape(yes)])
+        for zero, rest, more, less in ((no, yes, b, a), (yes, no, a, b)):
+            minus = self.made.get(rest) if isinstance(rest, Var) else None
+            if (
+                minus is not None
+                and minus.prim == "sub"
+                and _zero(zero)
+                and _same(minus.ins[0], more)
+                and _same(minus.ins[1], less)
+            ):
+                return composed("convex", (1,), [self.shape(rest)])
+        return two_pieces(e, self.made, self.interval, self.shape, lambda g, r: _Prover(g, [r]).shape(g.outs[0]))
+
+    def _at_least(self, v: Var, *others: Atom) -> None:
+        """A maximum is no less than any of its operands, which its range may not show yet."""
+        known = self.range[v]
+        for a in others:
+            known = known._replace(low=np.maximum(known.low, self.interval(a).low))
+        self.range[v] = known
 
     def _product(self, e: Eqn, shapes: Sequence[Shape]) -> Shape:
         """Sums, products with constants of one sign, squares, and quadratic forms."""
