@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.build.tree import flatten, unflatten
+from chainrule.build.value import Value
 from chainrule.calculus import value_and_grad
 from chainrule.nn.module import learned
 
@@ -102,10 +103,16 @@ def _array(x: Any) -> Any:
     return x if hasattr(x, "dtype") else np.asarray(x)
 
 
+def _real(x: Any) -> Any:
+    """An array of real numbers: a subgradient of whole numbers is none."""
+    x = _array(x)
+    return x if np.dtype(x.dtype).kind == "f" else x.astype(np.float64)
+
+
 def _mapped(f: Leaf, other: Leaf, params: Any) -> Any:
-    """`f` on the parameters of a tree, `other` on its statistics; every array keeps its dtype."""
+    """`f` on the parameters of a tree, `other` on its statistics; arrays of real numbers keep their dtype."""
     leaves, spec = flatten(params)
-    ready = [_array(x) for x in leaves]
+    ready = [_real(x) for x in leaves]
     return unflatten(spec, [(f if ours else other)(x).astype(x.dtype) for x, ours in zip(ready, learned(params), strict=True)])
 
 
@@ -385,4 +392,7 @@ def label_smoothing(y: Any, smoothing: float) -> Any:
     if not 0 <= smoothing <= 1:
         raise ValueError(f"label_smoothing: smoothing is between 0 and 1, not {smoothing}")
     y = _array(y)
+    known = getattr(y, "data", None) if isinstance(y, Value) else y
+    if known is not None and np.any((known < -1e-6) | (known > 1 + 1e-6)):
+        raise ValueError("label_smoothing: targets are one-hot rows or probabilities, from 0 to 1; np.eye(C)[labels] makes them")
     return (1 - smoothing) * y + smoothing / np.shape(y)[-1]

@@ -14,6 +14,7 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
     "negative rate": (lambda: o.sgd(-0.1), ValueError, "sgd: learning_rate is 0 or more, not -0.1"),
     "NaN": (lambda: o.adam(float("nan")), ValueError, "adam: learning_rate"),
     "text": (lambda: o.adam("0.1"), TypeError, "adam: learning_rate is a number or a schedule"),
+    "nothing": (lambda: o.sgd(None), TypeError, "sgd: learning_rate is a number or a schedule, not None"),
     "array": (lambda: o.adam(np.ones(2)), TypeError, "learning_rate is a number"),
     "beta1": (lambda: o.adam(0.1, beta1=1.0), ValueError, "adam: beta1 is 0 or more and below 1"),
     "beta2": (lambda: o.adamw(0.1, beta2=2.0), ValueError, "adamw: beta2"),
@@ -54,3 +55,10 @@ def test_traced_rates_and_schedules_pass() -> None:
     assert o.adam(s.cosine(0.1, 10), beta1=0.0, eps=0.0, weight_decay=0.0).atoms
     assert o.sgd(0.0).atoms
     assert o.sgd(np.float32(0.1)).atoms
+
+
+def test_gradients_of_other_containers_are_an_error() -> None:
+    rule, one = o.adam(0.1), np.ones(1)
+    with pytest.raises(cr.errors.TreeError, match=r"have \['a'\], the gradients have \['b'\]"):
+        rule.step({"a": one}, {"b": one}, rule.init({"a": one}))
+    assert rule.step([one], (one,), rule.init([one]))[0][0] == pytest.approx(0.9)

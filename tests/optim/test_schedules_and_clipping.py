@@ -110,3 +110,15 @@ def test_global_norm_is_of_all_arrays_together() -> None:
 def test_a_bound_that_is_not_positive_is_an_error(make: Any) -> None:
     with pytest.raises(ValueError, match="positive"):
         make(0.0)
+
+
+def test_an_infinite_bound_clips_nothing() -> None:
+    rule = o.chain(o.clip_by_global_norm(np.inf), o.sgd(1.0))
+    np.testing.assert_array_equal(rule.step(np.zeros(2), np.array([3.0, -4.0]), rule.init(np.zeros(2)))[0], [-3.0, 4.0])
+
+
+def test_clipping_has_a_derivative_at_zero() -> None:
+    rule = o.chain(o.clip_by_global_norm(1.0), o.sgd(1.0))
+    step = lambda g: np.sum(rule.step(np.zeros(2), g, rule.init(np.zeros(2)))[0])
+    np.testing.assert_array_equal(cr.grad(step)(np.zeros(2)), [-1.0, -1.0])
+    assert np.isnan(o.global_norm(np.array([np.nan, 0.0])))

@@ -223,3 +223,16 @@ def test_label_smoothing_keeps_rows_of_probabilities_and_makes_the_best_logits_f
     np.testing.assert_array_equal(reg.label_smoothing([[0.0, 1.0]], 0.0), [[0, 1]])
     with pytest.raises(ValueError, match="between 0 and 1"):
         reg.label_smoothing(y, 1.5)
+
+
+def test_whole_numbers_are_real_numbers_to_a_penalty() -> None:
+    penalty, w = cr.regularizers.l1(0.5), np.array([3, -1, 0])
+    np.testing.assert_array_equal(penalty.subgradient(w), [0.5, -0.5, 0.0])
+    np.testing.assert_array_equal(penalty.prox(w, 1.0), [2.5, -0.5, 0.0])
+
+
+def test_label_smoothing_of_class_numbers_is_an_error() -> None:
+    with pytest.raises(ValueError, match="one-hot"):
+        cr.regularizers.label_smoothing(np.array([0, 2, 1]), 0.1)
+    smooth = cr.jit(lambda y: cr.regularizers.label_smoothing(y, 0.1))
+    np.testing.assert_allclose(smooth(np.eye(2)), [[0.95, 0.05], [0.05, 0.95]])

@@ -16,7 +16,8 @@ def global_norm(tree: Tree) -> Any:
     r"""$\lVert g \rVert = \sqrt{\sum_i g_i^2}$ over all elements of all arrays.
 
     Numerics:
-        Divided by the greatest element first, so that squares do not overflow where gradients explode.
+        Divided by the greatest element first, so that squares do not overflow where gradients explode.  The derivative where
+        all are 0 is 0.
 
     Example:
         >>> import numpy as np, chainrule as cr
@@ -31,7 +32,8 @@ def global_norm(tree: Tree) -> Any:
         top = np.maximum(top, np.max(np.abs(x)))
     unit = np.where((top > 0) & np.isfinite(top), top, 1)
     total = sum([np.sum(np.square(x / unit)) for x in leaves])
-    return unit * np.sqrt(total)
+    none = total == 0
+    return unit * np.where(none, 0.0, np.sqrt(np.where(none, 1.0, total)))
 
 
 def clipped(grads: Tree, c: Any) -> Tree:
@@ -47,7 +49,7 @@ def clip_by_global_norm(c: float) -> Atom:
     Computed as $g \cdot c / \max(\lVert g \rVert, c)$, the same number without a division by zero.  A NaN stays a NaN.
 
     Args:
-        c: the greatest norm, positive.
+        c: the greatest norm, positive; an infinite one clips nothing.
 
     Raises:
         ValueError: if c is not positive.
@@ -60,7 +62,8 @@ def clip_by_global_norm(c: float) -> Atom:
 
     Source: Pascanu, Mikolov and Bengio 2013, algorithm 1.
     """
-    positive(c)
+    if positive(c) == np.inf:
+        return Atom()
     return directed(lambda g, state, params: (clipped(g, c), state))
 
 

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from chainrule import errors
-from chainrule.build.tree import flatten
+from chainrule.build.tree import flatten, paths
 from chainrule.build.value import Value
 
 P = ParamSpec("P")
@@ -51,6 +51,8 @@ def recipe(make: Callable[P, T]) -> Callable[P, T]:
             kwargs["eps"] = kwargs.pop("epsilon")
         named = [*zip(signature.parameters, args, strict=False), *kwargs.items()]
         for name, value in named:
+            if name == "learning_rate" and value is None:
+                raise TypeError(f"{make.__name__}: learning_rate is a number or a schedule, not None")
             meant(make.__name__, name, value)
         return make(*args, **kwargs)
 
@@ -58,10 +60,13 @@ def recipe(make: Callable[P, T]) -> Callable[P, T]:
 
 
 def alike(params: Any, grads: Any) -> None:
-    """Raise unless every array of the parameters has a gradient of its shape."""
-    xs, gs = flatten(params)[0], flatten(grads)[0]
+    """Raise unless every array of the parameters has a gradient of its shape, in its place."""
+    (xs, spec), (gs, other) = flatten(params), flatten(grads)
     if len(xs) != len(gs):
         raise errors.ShapeError(f"step: there are {len(xs)} arrays of parameters and {len(gs)} of gradients")
+    if spec != other and paths(params) != paths(grads):
+        a, b = next((a, b) for a, b in zip(paths(params), paths(grads), strict=True) if a != b)
+        raise errors.TreeError(f"step: where the parameters have {a or 'one array'}, the gradients have {b or 'one array'}.")
     for k, (x, g) in enumerate(zip(xs, gs, strict=True)):
         if np.shape(x) != np.shape(g):
             of = "" if len(xs) == 1 else f" of array {k}"
