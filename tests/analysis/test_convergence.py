@@ -178,6 +178,16 @@ def test_what_is_known_can_be_given() -> None:
     assert cr.analysis.convergence_report(run, minimum=0.0).facts.gap == 1.0
 
 
+def test_what_is_given_is_looked_at() -> None:
+    run = cr.minimize(bowl, START, learning_rate=0.04, max_steps=50)
+    with pytest.raises(ValueError, match="below the least value given, 1"):
+        cr.analysis.convergence_report(run, minimum=1.0)
+    with pytest.raises(ValueError, match="below the least value given"):
+        cr.analysis.convergence_report(run, minimiser=START)
+    with pytest.raises(cr.errors.ShapeError, match="minimiser has 2 elements"):
+        cr.analysis.convergence_report(run, minimiser=np.zeros(2))
+
+
 def test_containers_and_single_precision() -> None:
     f = lambda p: np.sum((p["a"] - 1) ** 2) + 3 * p["b"] ** 2
     r = cr.minimize(f, {"a": np.zeros(2), "b": 1.0}, learning_rate=0.1, max_steps=30).report

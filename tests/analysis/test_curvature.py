@@ -146,6 +146,8 @@ def test_a_box_must_be_one() -> None:
         an.smoothness(rosenbrock, np.ones(2), box=(1.0, -1.0))
     with pytest.raises(cr.errors.ShapeError):
         an.smoothness(rosenbrock, np.ones(2), box=(np.zeros(3), np.ones(3)))
+    with pytest.raises(cr.errors.ShapeError, match="low, high"):
+        an.smoothness(rosenbrock, np.ones(2), box=3)
 
 
 RULES: dict[str, Callable[[Any, Any], Any]] = {
@@ -200,3 +202,11 @@ def test_spectrum_of_many_parameters_is_their_density() -> None:
     for centre, share in ((1.0, 0.75), (5.0, 0.225), (20.0, 0.025)):
         assert found.share(centre - 0.5, centre + 0.5) == pytest.approx(share, abs=4 * np.sqrt(2 * share / (n * 16)))
     assert np.sum(found.nodes * found.weights) == pytest.approx(np.mean(d), rel=0.05)
+
+
+@pytest.mark.parametrize("measure", [an.smoothness, an.strong_convexity, an.condition_number, an.recommended_step, an.spectrum])
+def test_no_curvature_where_there_is_no_function(measure: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="f is nan at x"):
+        measure(lambda x: np.sum(np.log(x)), -np.ones(2))
+    with pytest.raises(cr.errors.ShapeError, match="no elements"):
+        measure(lambda x: np.sum(x), np.zeros(0))

@@ -148,8 +148,21 @@ def convergence_report(
     Source: Taylor, Hendrickx and Glineur 2017 (when points, values and gradients belong to a function of a class).
     """
     run = Run.of(result) if isinstance(result, Minimum) else walked(result, f, learning_rate)
-    x = None if minimiser is None else np.asarray(run.p.vector(minimiser), run.p.dtype)
-    return report_of(Evidence(run, minimum, x))
+    e = Evidence(run, minimum, None if minimiser is None else _vector(run, minimiser))
+    lowest = float(np.min(run.fun[: run.usable], initial=np.inf))
+    if minimum is not None or minimiser is not None:
+        if not np.isfinite(e.best.value):
+            raise ValueError(f"the least value is a number, not {e.best.value}")
+        if lowest < e.best.value - e.resolution:
+            raise ValueError(f"f was {lowest:.6g} on the run, below the least value given, {e.best.value:.6g}")
+    return report_of(e)
+
+
+def _vector(run: Run, minimiser: Any) -> Vector:
+    x = np.asarray(run.p.vector(minimiser), run.p.dtype)
+    if x.shape != run.p.x0.shape:
+        raise errors.ShapeError(f"minimiser has {x.size} elements, x0 has {run.p.x0.size}")
+    return x
 
 
 def report_of(e: Evidence) -> ConvergenceReport:

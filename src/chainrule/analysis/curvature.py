@@ -53,6 +53,16 @@ class Estimate:
 # --- the extreme eigenvalues at a point ---------------------------------------------------------------------------------
 
 
+def at_point(f: Function, x: Any, args: Sequence[Any]) -> Flat:
+    """f as a function of vectors, if it has a value at x."""
+    p = Flat(f, x, args)
+    with np.errstate(all="ignore"):
+        value, _ = p.both(p.x0)
+    if not np.isfinite(value):
+        raise ValueError(f"f is {value} at x, so it has no curvature there")
+    return p
+
+
 def extremes(p: Flat, x: Vector) -> tuple[Estimate, Estimate]:
     """The least and the greatest eigenvalue of the Hessian at a vector x."""
     scope = "everywhere" if quadratic(p) else "at x"
@@ -230,7 +240,7 @@ def smoothness(f: Function, x: Any, *, args: Sequence[Any] = (), box: Any = None
 
     Source: Nesterov 2018, lemma 1.2.2.
     """
-    p = Flat(f, x, args)
+    p = Flat(f, x, args) if box is not None else at_point(f, x, args)
     if box is not None:
         low, high = _over_box(p, box)
         at = _inside(p, box)
@@ -264,7 +274,7 @@ def strong_convexity(f: Function, x: Any, *, args: Sequence[Any] = (), box: Any 
 
     Source: Nesterov 2018, theorem 2.1.11.
     """
-    p = Flat(f, x, args)
+    p = Flat(f, x, args) if box is not None else at_point(f, x, args)
     if box is not None:
         low, _ = _over_box(p, box)
         seen = min(extremes(p, v)[0].value for v in _inside(p, box))
@@ -310,7 +320,7 @@ def recommended_step(f: Function, x: Any, *, args: Sequence[Any] = ()) -> float:
 
     Source: Nesterov 2018, theorem 2.1.15 and section 1.2.3.
     """
-    p = Flat(f, x, args)
+    p = at_point(f, x, args)
     low, high = extremes(p, p.x0)
     largest = max(abs(low.value), abs(high.value)) + max(low.error, high.error)
     if largest == 0:
@@ -326,6 +336,8 @@ def recommended_step(f: Function, x: Any, *, args: Sequence[Any] = ()) -> float:
 def box_of(p: Flat, box: Any) -> tuple[Vector, Vector]:
     """The two corners as vectors."""
     corners: list[Vector] = []
+    if not isinstance(box, list | tuple) or len(box) != 2:
+        raise errors.ShapeError(f"a box is (low, high), each a number or like x, not {box!r}")
     for side in box:
         leaves = flatten(side)[0]
         single = len(leaves) == 1 and np.ndim(leaves[0]) == 0
@@ -427,7 +439,7 @@ def spectrum(f: Function, x: Any, *, args: Sequence[Any] = (), steps: int = 64, 
 
     Source: Ghorbani, Krishnan and Xiao 2019, algorithm 1; Golub and Welsch 1969.
     """
-    p = Flat(f, x, args)
+    p = at_point(f, x, args)
     n = p.x0.size
     if n <= DENSE:
         nodes, _ = _dense(p, p.x0)

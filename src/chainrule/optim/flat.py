@@ -34,6 +34,8 @@ class Flat:
         arrays = [np.asarray(x) for x in leaves]
         if not arrays or any(x.dtype.kind not in "biuf" for x in arrays):
             raise errors.DtypeError("x0 must be real numbers: an array, a number, or containers of them")
+        if not sum(x.size for x in arrays):
+            raise errors.ShapeError("x0 has no elements: there is nothing to minimise over")
         dtype: np.dtype[Any] = np.result_type(*arrays)
         self.dtype: np.dtype[Any] = dtype if dtype.kind == "f" else np.dtype(np.float64)
         self.shapes = [x.shape for x in arrays]
