@@ -23,7 +23,7 @@ SLOW = claim("slow", lambda x: x, lambda x: 2 * x, verdict="false", note="A fact
 
 @pytest.fixture(autouse=True)
 def claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chainrule.claims.claims", lambda section: (RIGHT, WRONG, SLOW) if section == "9.3" else ())
+    monkeypatch.setattr("chainrule.claims.claims", lambda *sections: (RIGHT, WRONG, SLOW) if "9.3" in sections else ())
 
 
 def test_a_full_run_hears_the_quick_witnesses() -> None:

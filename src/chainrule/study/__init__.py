@@ -23,6 +23,7 @@ CHAPTERS = {
     "9.6": "chainrule.study.networks",
     "9.7": "chainrule.study.reinforcement",
     "9.8": "chainrule.study.generative_models",
+    "summary": "chainrule.study.summary",
 }
 TITLES = {
     "0": "Introduction: slopes, areas and averages",
@@ -34,13 +35,16 @@ TITLES = {
     "9.6": "Networks",
     "9.7": "Reinforcement learning",
     "9.8": "Generative models",
+    "summary": "Summary: all statements, counted",
 }
+# Chapters that list the statements of other sections than their own.
+ALSO = {"summary": ("summary", "notation")}
 
 
 def chapter(name: str) -> Chapter:
     """The chapter of this number; its last part are the section's statements with their verdicts."""
     found: Chapter = import_module(CHAPTERS[name]).CHAPTER
-    return replace(found, experiments=(*found.experiments, statements(name)))
+    return replace(found, experiments=(*found.experiments, statements(*ALSO.get(name, (name,)))))
 
 
 __all__ = ["CHAPTERS", "TITLES", "chapter"]
