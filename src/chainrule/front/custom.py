@@ -40,8 +40,9 @@ def stop_gradient(tree: Any) -> Any:
 def _stopped(x: Any) -> Any:
     if not isinstance(x, Value):
         b = current_or_none()  # a handle, where values are not known: it can be indexed by what is traced
-        unknown = b is not None and b.evaluate is None
-        return b.constant(x) if unknown and type(x) is np.ndarray and x.ndim and x.dtype.kind in "biufc" else x
+        if b is None or b.evaluate is not None:
+            return x
+        return b.constant(x) if type(x) is np.ndarray and x.ndim and x.dtype.kind in "biufc" else x
     if x.data is not None and not KEEP_STOPS.get():
         return np.array(x.full) if x.shape else x.full[()]
     return rows.stop_gradient(x) if x.type.inexact else x
