@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from chainrule import errors
 from chainrule.analysis.curvature import abstract, box_of, kinks, matrix, quadratic
 from chainrule.analysis.intervals import Interval, bounds, everything, of
 from chainrule.analysis.pieces import two_pieces
@@ -46,6 +47,7 @@ class Convexity:
         return "\n".join([self.verdict, *[f"  {line}" for line in self.path]])
 
 
+@errors.boundary
 def convexity(f: Function, *args: Any, box: Any = None) -> Convexity:
     r"""Is f convex, concave or affine, jointly in all its arguments, wherever it is defined?
 

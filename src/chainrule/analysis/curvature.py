@@ -213,6 +213,7 @@ _BRANCHES = frozenset({
 # --- L and mu -----------------------------------------------------------------------------------------------------------------
 
 
+@errors.boundary
 def smoothness(f: Function, x: Any, *, args: Sequence[Any] = (), box: Any = None) -> Estimate:
     r"""The Lipschitz constant L of the gradient: $\lVert \nabla f(x) - \nabla f(y) \rVert \le L \lVert x - y \rVert$.
 
@@ -257,6 +258,7 @@ def _noting(p: Flat, how: str) -> str:
     return how if not bent else f"{how}; f may have kinks ({', '.join(bent)}), where the gradient jumps and no L holds"
 
 
+@errors.boundary
 def strong_convexity(f: Function, x: Any, *, args: Sequence[Any] = (), box: Any = None) -> Estimate:
     r"""The strong convexity $\mu$: $f(y) \ge f(x) + \nabla f(x)^{\mathsf T} (y - x) + \tfrac{\mu}{2} \lVert y - x \rVert^2$.
 
@@ -283,6 +285,7 @@ def strong_convexity(f: Function, x: Any, *, args: Sequence[Any] = (), box: Any 
     return Estimate(least.value, least.error, least.scope, _noting(p, least.how))
 
 
+@errors.boundary
 def condition_number(f: Function, x: Any, *, args: Sequence[Any] = ()) -> Estimate:
     r"""$\kappa = L / \mu$, from the extreme eigenvalues of the Hessian at x; infinite where $\mu$ is not positive.
 
@@ -299,6 +302,7 @@ def condition_number(f: Function, x: Any, *, args: Sequence[Any] = ()) -> Estima
     return Estimate(value, error, least.scope, least.how)
 
 
+@errors.boundary
 def recommended_step(f: Function, x: Any, *, args: Sequence[Any] = ()) -> float:
     r"""A learning rate for gradient descent: $2 / (L + \mu)$ for a strongly convex quadratic, else $1 / L$ with L at x.
 
@@ -424,6 +428,7 @@ class Spectrum:
         return float(np.sum(self.weights[(self.nodes >= low) & (self.nodes <= high)]))
 
 
+@errors.boundary
 def spectrum(f: Function, x: Any, *, args: Sequence[Any] = (), steps: int = 64, probes: int = 8, seed: int = 0) -> Spectrum:
     r"""The spectral density of the Hessian at x, $\phi(t) = \frac1n \sum_i \delta(t - \lambda_i)$.
 

@@ -7,6 +7,7 @@ are worked out when somebody asks.
 from __future__ import annotations
 
 import dis
+import functools
 import linecache
 import os
 import sys
@@ -16,6 +17,8 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import NamedTuple
 
+_CACHES = functools.__file__
+"""Stands between a property of ours and a user's function."""
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
 _internal: dict[CodeType, bool] = {}
@@ -106,7 +109,9 @@ def is_internal(code: CodeType) -> bool:
         name = code.co_filename
         ours = name.startswith(_HERE) and not any(name.startswith(p) for p in user_packages)
         parts = set(name.replace("\\", "/").split("/"))
-        known = _internal[code] = ours or bool(parts & {"numpy", "scipy", "optree"}) or name.startswith("<frozen")
+        known = _internal[code] = (
+            ours or bool(parts & {"numpy", "scipy", "optree"}) or name.startswith("<frozen") or name == _CACHES
+        )
     return known
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import errors
 from chainrule.build.tree import flatten, unflatten
 from chainrule.calculus import value_and_grad
 from chainrule.optim import first_order, second_order
@@ -113,6 +114,7 @@ class Minimum:
         return "\n".join([*lines, f"  {self.steps} steps, {counts}, {self.seconds:.3g} s"])
 
 
+@errors.boundary
 def minimize(
     f: Function, x0: Any, method: str = "gradient_descent", args: Sequence[Any] = (), *, jac: Any = None,
     learning_rate: Any = None, momentum: float | None = None, regularizer: Any = None, tol: float = 1e-8, max_steps: int = 10_000,
