@@ -44,7 +44,7 @@ class History:
     """What happened, one entry for the start and one for each step.
 
     Attributes:
-        x: the points, along a new first axis.
+        x: all points, along a new first axis; they take (k + 1) times the memory of one.
         fun: the objective (k + 1,).
         gradient_norm: Euclidean norms of the gradient (of the gradient mapping for composite objectives).
         step: distances from the point before; 0 at the start.
@@ -211,6 +211,7 @@ class _Run:
     def __init__(self, p: Flat, options: Options, method: str, tol: float, stop: str) -> None:
         self.p, self.options, self.method, self.tol, self.rule = p, options, method, tol, stop
         self.points = [self._start()]
+        self.norms = [float(np.linalg.norm(self.points[0].gradient))]
         self.moved = [0.0]
         self.begun = perf_counter()
 
@@ -248,10 +249,12 @@ class _Run:
         try:
             new = next(moves)
         except Stuck as stuck:
-            norm = float(np.linalg.norm(self.points[-1].gradient))
+            norm = self.norms[-1]
             return f"stopped after {len(self.points) - 1} steps: {stuck} (gradient norm {norm:.2e}, tol {self.tol:.0e})", False
         before = self.points[-1]
+        self.points[-1] = before._replace(gradient=before.gradient[:0])  # or a long run would hold every gradient
         self.points.append(new)
+        self.norms.append(float(np.linalg.norm(new.gradient)))
         self.moved.append(float(np.linalg.norm(new.x - before.x)))
         bad = diverged(self.p, self.points, self.method, self.options)
         if bad:
@@ -267,7 +270,7 @@ class _Run:
             return True
 
     def _done(self, before: Point, new: Point) -> tuple[str, bool]:
-        k, norm = len(self.points) - 1, float(np.linalg.norm(new.gradient))
+        k, norm = len(self.points) - 1, self.norms[-1]
         seen = {"gradient": norm, "step": self.moved[-1], "value": abs(new.value - before.value)}
         if seen[self.rule] <= self.tol:
             name = {"gradient": "gradient norm", "step": "length of the last step", "value": "last change of f"}[self.rule]
@@ -288,9 +291,8 @@ class _Run:
 
     def _history(self) -> History:
         xs = np.stack([q.x for q in self.points])
-        numbers = [[q.value, float(np.linalg.norm(q.gradient)), q.rate] for q in self.points]
-        fun, norm, rate = np.array(numbers).T
-        return History(stacked(self.p, xs), fun, norm, np.array(self.moved), rate)
+        fun, rate = np.array([[q.value, q.rate] for q in self.points]).T
+        return History(stacked(self.p, xs), fun, np.array(self.norms), np.array(self.moved), rate)
 
 
 def stacked(p: Flat, xs: Vector) -> Any:
