@@ -127,3 +127,8 @@ def test_in_the_graph_and_in_gymnasium_the_same_policy_earns_the_same() -> None:
     assert abs(a.mean() - b.mean()) < 4 * np.hypot(a.std(), b.std()) / np.sqrt(200)
     assert 15 < a.mean() < 35
     np.testing.assert_array_equal(a, agents[0].evaluate(200, key=cr.random.key(1), sample=True))
+
+
+def test_a_number_may_be_the_key() -> None:
+    a, b = (cr.rl.q_learning("FrozenLake-v1", episodes=10, key=k) for k in (3, cr.random.key(3)))
+    np.testing.assert_array_equal(a.action_values, b.action_values)

@@ -102,7 +102,7 @@ def test_targets_are_constants() -> None:
 
 def test_it_learns_and_repeats_itself() -> None:
     """CartPole in the graph, judged in Gymnasium's own; who acts at random is at 22."""
-    agent = cr.rl.ppo("CartPole-v1", key=cr.random.key(0), steps=30_720)
+    agent = cr.rl.ppo("CartPole-v1", key=cr.random.key(0), steps=24_576)
     theirs = gymnasium.make("CartPole-v1")
     returns = list[float]()
     for seed in range(10):
@@ -112,12 +112,12 @@ def test_it_learns_and_repeats_itself() -> None:
             x, r, terminated, truncated, _ = theirs.step(agent.act(x))
             total, over = total + float(r), terminated or truncated
         returns.append(total)
-    assert np.mean(returns) >= 150
-    assert agent.evaluate(50).mean() >= 150
+    assert np.mean(returns) >= 120
+    assert agent.evaluate(50).mean() >= 120
     h = agent.history
-    assert h.steps[-1] == 30_720
+    assert h.steps[-1] == 24_576
     assert list(h) == ["steps", "episodes", "returns", "policy_loss", "value_loss", "entropy"]
-    again = cr.rl.ppo("CartPole-v1", key=cr.random.key(0), steps=30_720)
+    again = cr.rl.ppo("CartPole-v1", key=cr.random.key(0), steps=24_576)
     for name, column in h.items():
         np.testing.assert_array_equal(column, again.history[name])
     np.testing.assert_array_equal(agent.net.actor.layers[0].weight, again.net.actor.layers[0].weight)

@@ -74,7 +74,7 @@ def test_the_gradient_of_reinforce_is_that_of_the_return(baseline: bool) -> None
     h = Settings(0.9, baseline, 1e-3, False, 0.0, 0.0, 1e9, 1, 1, ())
     exact, length = gradient_of_return(net, 0.9)
     found = list[Any]()
-    for k in range(20):
+    for k in range(12):
         b = episodes(net, 1000, 40, cr.random.key(k))
         g = cr.grad(lambda n, b=b: objective(n, b, h)[0])(net).actor.layers[0].weight
         values = net.value(b.observation) if baseline else 0.0
@@ -98,7 +98,7 @@ def test_targets_of_actor_critic_are_constants() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize(("method", "steps"), [(cr.rl.reinforce, 60_000), (a2c_function, 60_000)], ids=["reinforce", "a2c"])
+@pytest.mark.parametrize(("method", "steps"), [(cr.rl.reinforce, 50_000), (a2c_function, 50_000)], ids=["reinforce", "a2c"])
 def test_they_learn_and_repeat_themselves(method: Any, steps: int) -> None:
     """CartPole; who acts at random is at 22."""
     agent = method("CartPole-v1", key=cr.random.key(0), steps=steps)

@@ -14,7 +14,7 @@ from chainrule.ir.graph import Array
 from chainrule.rl.environment import Box, Discrete, Environment
 from chainrule.rl.gymnasium import Gym, Players
 from chainrule.rl.policy import ActorCritic
-from chainrule.rl.rollout import begin, play, play_gymnasium
+from chainrule.rl.rollout import as_key, begin, play, play_gymnasium
 from chainrule.train.history import aligned
 
 
@@ -104,7 +104,7 @@ class Agent:
         horizon = longest or self.env.limit
         if horizon is None:
             raise ValueError(f"{self.env.name} does not limit its episodes: say longest=")
-        key = random.key(0) if key is None else key
+        key = as_key(0 if key is None else key)
         if isinstance(self.env, Environment):
             return _evaluation(self.env, episodes, horizon, sample)(self.net, key)
         start, key = random.split(key)

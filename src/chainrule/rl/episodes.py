@@ -18,6 +18,7 @@ from chainrule.ir.graph import Array
 from chainrule.rl.agent import History
 from chainrule.rl.environment import Discrete, Environment
 from chainrule.rl.gymnasium import Gym, seeds, tabular
+from chainrule.rl.rollout import as_key
 
 _LONGEST = 1000
 """Steps of an episode where the environment sets no limit: a greedy policy may go in circles for ever."""
@@ -98,7 +99,7 @@ def learn(
     """
     if not hasattr(episodes, "__index__") or episodes < 1:
         raise ValueError(f"episodes is a whole number of at least 1, not {episodes!r}")
-    e = tabular(env, start)
+    e, key = tabular(env, start), as_key(key)
     found = (
         _in_the_graph(e, make(e), episodes, key, engine) if isinstance(e, Environment) else _stepped(e, make(e), episodes, key)
     )

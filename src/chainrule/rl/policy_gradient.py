@@ -17,6 +17,7 @@ import numpy as np
 from chainrule import errors, random
 from chainrule.calculus import grad
 from chainrule.ir.graph import Array
+from chainrule.rl.rollout import as_key
 from chainrule.rl.table import Table, checked_discount, start_distribution, table
 from chainrule.rl.tabular import never_ends, policy_values
 from chainrule.special import log_softmax, softmax
@@ -85,7 +86,7 @@ def policy_gradient_estimate(
         logits: (S, A).
         discount: $\gamma$.
         start: The first state, a distribution, or None: every state alike.
-        key: Random key.
+        key: Random key, or a number.
         episodes: How many.
         baseline: True: $b = V_\pi$ from the linear system; an array (S,): this one; False: none.
         each: Return the estimate of every episode, to see how they scatter.
@@ -123,7 +124,7 @@ def policy_gradient_estimate(
 
 def _weights(t: Table, policy: Array, discount: float, start: Array, key: Any, episodes: int, b: Array) -> Array:
     r"""$\sum_t \gamma^t (G_t - b(s_t)) [s_t = s, a_t = a]$ of each episode, the weights of the $\nabla \ln \pi(a \mid s)$."""
-    first, key = random.split(key)
+    first, key = random.split(as_key(key))
     s = _drawn(np.cumsum(start), random.uniform(first, (episodes,)))
     act, go = np.cumsum(policy, 1), np.cumsum(t.transitions, 2)
     going, k, factor = np.ones(episodes, bool), 0, 1.0

@@ -134,7 +134,7 @@ def ppo(
     Args:
         env: The name of one of Gymnasium's environments (CartPole-v1 and FrozenLake-v1 are played in the graph, with rollouts and
             updates in one compiled loop), an environment of Gymnasium's, or a `cr.rl.Environment`.
-        key: Random key.
+        key: Random key, or a number.
         steps: How many steps of the environment may be taken, over all copies.
         discount: $\gamma$.
         decay: $\lambda$ of the advantages.

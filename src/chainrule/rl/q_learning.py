@@ -50,7 +50,7 @@ def q_learning(
             as one compiled loop), an environment of Gymnasium's, a `cr.rl.Environment`, or a process as for `table`.
         discount: $\gamma$.
         episodes: How many are played.
-        key: Random key.
+        key: Random key, or a number.
         learning_rate: $\alpha$, a number or a function of how often this action of this state was updated before.
         exploration: How often a random action is taken: a probability, a pair (falling from the first to the last), or a function
             of progress from 0 to 1.

@@ -45,6 +45,11 @@ class World(NamedTuple):
     total: Any
 
 
+def as_key(key: Any) -> Any:
+    """A random key; a number stands for the key that is made of it."""
+    return random.key(key) if isinstance(key, int) else key
+
+
 def begin(env: Environment, n: int, key: Any) -> World:
     """n new episodes."""
     return World(env.reset(key, n), np.zeros(n, np.int64), np.zeros(n))
@@ -120,4 +125,4 @@ def play_gymnasium(players: Players, choose: Choose, horizon: int, key: Any, who
     return Batch(*map(np.stack, zip(*rows, strict=True))), ended
 
 
-__all__ = ["Batch", "Choose", "World", "advance", "begin", "play", "play_gymnasium"]
+__all__ = ["Batch", "Choose", "World", "advance", "as_key", "begin", "play", "play_gymnasium"]

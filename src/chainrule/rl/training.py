@@ -19,7 +19,7 @@ from chainrule.flow import cond, scan
 from chainrule.rl.agent import Agent, History
 from chainrule.rl.environment import Environment, Space
 from chainrule.rl.gymnasium import Gym, Players, environment
-from chainrule.rl.rollout import begin, play, play_gymnasium
+from chainrule.rl.rollout import as_key, begin, play, play_gymnasium
 
 _TOGETHER = 16
 """Iterations in one call of the compiled loop: its result is looked at (and Ctrl-C is heard) in between."""
@@ -68,7 +68,7 @@ def train(env: Any, algorithm: Algorithm, key: Any, steps: int, engine: str | No
         after: Called with the agent now and then: to show progress, to save.
     """
     e = environment(env)
-    a, b = random.split(key)
+    a, b = random.split(as_key(key))
     size = algorithm.copies * algorithm.horizon
     if steps < size:
         raise ValueError(
