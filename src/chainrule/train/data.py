@@ -173,6 +173,10 @@ class Arrays:
         """These rows, in memory."""
         return unflatten(self.spec, [_ready(_read(x, which), self.dtype) for x in self.leaves])
 
+    def targets(self) -> Any:
+        """The second part, of arrays on disk the first rows."""
+        return (self.rows(np.arange(min(self.n, BLOCK))) if self.disk else unflatten(self.spec, self.leaves))[1]
+
     def part(self, which: Array) -> Arrays:
         """These rows as a source of their own (arrays on disk are read)."""
         return Arrays(flatten(self.rows(which))[0], self.spec, len(which), self.dtype, False)
@@ -228,7 +232,14 @@ class Arrays:
 
 def _listed(part: Tree) -> Tree:
     """A list of numbers is an array."""
-    return np.asarray(part) if isinstance(part, list) or (_is_table(part) and not hasattr(part, "dtype")) else part
+    if not isinstance(part, list) and (not _is_table(part) or hasattr(part, "dtype")):
+        return part
+    try:
+        return np.asarray(part)
+    except ValueError:
+        raise TypeError(
+            "fit: the data holds a list of arrays of several shapes; arrays that belong together are a tuple (x, y)"
+        ) from None
 
 
 def _read(x: Any, which: Array) -> Array:

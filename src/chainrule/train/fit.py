@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import errors, random
+from chainrule import errors, optim, random
 from chainrule.train.callbacks import Callback, EarlyStopping
 from chainrule.train.history import History
 from chainrule.train.report import Report
@@ -126,7 +126,7 @@ def fit(
         early_stopping=EarlyStopping(early_stopping) if isinstance(early_stopping, int) else early_stopping,
         callbacks=[callbacks] if callable(callbacks) else list(callbacks),
         shuffle=shuffle,
-        folder=None if checkpoint is None else Path(checkpoint),
+        folder=_folder(checkpoint),
         every=_every(checkpoint_every),
         resume=resume,
         keep=_whole("keep", keep),
@@ -134,7 +134,8 @@ def fit(
         engine=engine,
         devices=devices,
     )
-    training = Training(model, loss, data, optimizer, validation, apply, options)
+    _rule(optimizer)
+    training = Training(model, loss, data, optimizer, _apart(validation), apply, options)
     try:
         training.run()
     except errors.DivergedError as e:
@@ -147,6 +148,36 @@ def _whole(name: str, n: Any, least: int = 1) -> int:
     if not hasattr(n, "__index__") or isinstance(n, bool) or n.__index__() < least:
         raise ValueError(f"fit: {name} is a whole number, {least} or more, not {n!r}")
     return n.__index__()
+
+
+def _rule(optimizer: Any) -> None:
+    if callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "step", None)):
+        return
+    name = getattr(optimizer, "__name__", None)
+    known = callable(optimizer) and getattr(optim, str(name), None) is optimizer
+    cure = f"call it, cr.optim.{name}(...)" if known else "such as cr.optim.adam(1e-3)"
+    raise TypeError(f"fit: the optimizer is a rule with init and step, not {name or repr(optimizer)}: {cure}")
+
+
+def _apart(validation: Any) -> Any:
+    """A share of the data to hold out, or data to judge by."""
+    if not isinstance(validation, int | float | np.number):
+        return validation
+    if not 0 < validation < 1:
+        raise ValueError(f"fit: validation is data, or a share of the examples between 0 and 1, not {validation}")
+    return float(validation)
+
+
+def _folder(checkpoint: str | Path | None) -> Path | None:
+    """Where checkpoints go; an error now is better than one after the first epoch."""
+    if checkpoint is None:
+        return None
+    folder = Path(checkpoint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(f"fit: checkpoint={str(checkpoint)!r} is no folder, and cannot become one") from None
+    return folder
 
 
 def _key(key: Any) -> Any:
@@ -167,4 +198,7 @@ def _named(metrics: Metrics) -> dict[str, Callable[..., Any]]:
     for f in found:
         if not callable(f):
             raise TypeError(f"fit: a metric is a function of (y_true, y_pred), not {f!r}")
-    return {getattr(f, "name", None) or getattr(f, "__name__", "metric"): f for f in found}
+    names = [getattr(f, "name", None) or getattr(f, "__name__", "metric") for f in found]
+    if len(set(names)) < len(names):
+        raise ValueError(f"fit: metrics of one name cannot be told apart: {', '.join(names)}. Give a dict of names and functions")
+    return dict(zip(names, found, strict=True))

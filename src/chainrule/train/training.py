@@ -18,7 +18,9 @@ from chainrule.build.tree import flatten, map_tree, unflatten
 from chainrule.calls import traced
 from chainrule.emit.watch import debug_nans
 from chainrule.ir.graph import Graph
+from chainrule.losses import Loss
 from chainrule.train import saved, together
+from chainrule.train.blame import blamed
 from chainrule.train.callbacks import Best, Callback, EarlyStopping, Moment
 from chainrule.train.data import Arrays, Piece, Stream, is_stream
 from chainrule.train.history import Array, History, mean_by_size
@@ -85,6 +87,8 @@ class Training:
         self._sources(data, validation, anatomy)
         first = self.first_batch()
         self.objective = Objective(loss, Forward(model, apply), len(first))
+        if isinstance(loss, Loss):
+            loss.checked_targets(self.source.targets() if isinstance(self.source, Arrays) else first[1])
         if options.metrics and not (len(first) == 2 and self.objective.forward.callable):
             raise TypeError("fit: metrics compare targets with outputs, which needs data (x, y) and a model that can be called")
         self.anatomy = self._examined(anatomy, first)
@@ -360,12 +364,13 @@ class Training:
         seen, needed, where = f"Step {r.step} (epoch {r.epoch + 1}) makes NaN.", "", None
         try:
             data, runs = step.local()
+            needed = blamed(self.objective, self._model(state), step, data, runs, self.options.key)
             with debug_nans():
                 new = self.steps.step(state, data, [rows[0] for rows in runs], key, r.step)[0]
-            if not finite(new.params):
+            if not finite(new.params) and not needed:
                 seen = f"Step {r.step} (epoch {r.epoch + 1}) makes infinite parameters."
         except errors.NonFiniteError as e:
-            seen, needed, where = f"{seen}\n{e.seen}", e.needed, e.where
+            seen, needed, where = f"{seen}\n{e.seen}", needed or e.needed, e.where
         return errors.DivergedError(seen, needed, step=r.step, where=where)
 
     def _save(self) -> None:
