@@ -306,6 +306,16 @@ def test_the_same_bits_for_any_number_of_threads(rng: np.random.Generator) -> No
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("m", [64, 100, 128, 131])
+def test_products_that_are_shared_out(m: int, rng: np.random.Generator) -> None:
+    a, b = rng.normal(size=(m, 128)).astype(np.float32), rng.normal(size=(128, 96)).astype(np.float32)
+    many = rng.normal(size=(9, m, 32))
+    f: Any = lambda a, b, many: (a @ b, a.T @ a, b @ b.T, np.einsum("bij,bkj->bik", many, many))
+    for threads in (1, 2):
+        with using(threads):
+            against_numpy(f, a, b, many)
+
+
 def test_arguments_in_other_layouts(rng: np.random.Generator) -> None:
     x = rng.normal(size=(6, 4))
     f = cr.jit(lambda a: np.cumsum(a, 0) * 2, engine="native")

@@ -112,9 +112,10 @@ def test_bias_and_activation_in_registers(n: int):
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3, 50])
-def test_shares_of_the_rows_make_the_whole(shares: int):
-    a, b, c = integers(31, 8, dtype="float32"), integers(8, 19, dtype="float32"), np.zeros((31, 19), "float32")
-    multiply(product(31, 19, 8, F32), a, b, c, shares=shares)
+@pytest.mark.parametrize("m", [31, 64, 20])  # with a rest, and in blocks that are all alike
+def test_shares_of_the_rows_make_the_whole(shares: int, m: int):
+    a, b, c = integers(m, 8, dtype="float32"), integers(8, 19, dtype="float32"), np.zeros((m, 19), "float32")
+    multiply(product(m, 19, 8, F32), a, b, c, shares=shares)
     np.testing.assert_array_equal(c, a @ b)
 
 

@@ -97,9 +97,16 @@ def emit(
         _Blocks(f, target, p, a, b, c, init, epilogue).all(rows)
 
 
+def _height(target: Target, p: Product) -> int:
+    """Rows of a block: the most that registers hold, or a few less if these divide the rows, so that all blocks are alike."""
+    most = target.tile(p.dtype.bits)[0]
+    even = [h for h in range(most, 3, -1) if p.m % h == 0]
+    return even[0] if even else most
+
+
 def row_blocks(target: Target, p: Product) -> int:
     """How many blocks of rows a product has."""
-    return -(-p.m // target.tile(p.dtype.bits)[0])
+    return -(-p.m // _height(target, p))
 
 
 def _lanes(target: Target, p: Product) -> int:
@@ -128,7 +135,7 @@ class _Blocks:
         self.a = f.offset(a, p.a.offset, p.dtype)
         self.b = f.offset(b, p.b.offset, p.dtype)
         self.c = f.offset(c, p.c.offset, p.dtype)
-        self.height, self.width = target.tile(p.dtype.bits)
+        self.height, self.width = _height(target, p), target.tile(p.dtype.bits)[1]
         self.lanes = _lanes(target, p)
         self.width = min(self.width, -(-p.n // self.lanes) * self.lanes)
 
