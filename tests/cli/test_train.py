@@ -169,7 +169,13 @@ WORDS = "a,b,y\n1,red,0\n2,blue,1\n3,red,0\n4,red,1\n5,blue,1\n6,red,0\n"
         ("a,y\n1,0\ninf,1\n3,1\n", [], "infinite numbers: a (1)"),
         ("a,y\n1,5\n2,5\n3,5\n", ["--model", "logistic"], "the target y has one value only, 5"),
         ("a,y\n1,u\n2,v\n3,u\n", ["--model", "linear"], "the target y is text (such as 'u'), and this model predicts numbers"),
-        ("a,y\n1,0.5\n2,1.5\n3,2.5\n", ["--model", "svm"], "too many different values to be a class"),
+        ("a,y\n1,0.5\n2,1.5\n3,2.5\n", ["--model", "svm"], "not whole (such as 0.5), so they are amounts"),
+        ("a,a,y\n1,2,0\n3,4,1\n", [], "more than one column called a: rename"),
+        ("a,y,y\n1,2,0\n3,4,1\n", [], "more than one column called y: rename"),
+        ("a;b;y\n1;0,5;0\n2;1,5;1\n", [], "b (such as '0,5'). These are numbers with a comma: write them with a point"),
+        ("a,b,y\n1,7,0\n2,8,1\n3,oops,0\n", [], "these columns hold text: b (such as 'oops')"),
+        ('"a;b;c",y\n1,5\n2,5\n', [], "the target y has one value only"),
+        ("a,y\n1e300,0.5\n-1e300,1.5\n3e300,2.5\n4,3.5\n", ["--test-size", "0.3"], "numbers of more than about 1e150"),
         ("a,y\n", [], "has no rows below its header"),
         ("", [], "is empty"),
         ("y\n1\n2\n", [], "has no column besides the target"),
@@ -195,6 +201,22 @@ def test_bad_input_is_answered_in_one_line_and_writes_nothing(csv, capsys, text,
     assert err.count("\n") == 1
     out = path.parent / "out"
     assert not out.exists() or not list(out.iterdir())
+
+
+def test_parquet_with_decimals_and_with_one_name_twice(tmp_path, capsys):
+    import decimal
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    numbers = pa.array([decimal.Decimal(k) / 4 for k in range(20)])
+    y = pa.array([k % 7 + 0.5 for k in range(20)])
+    out = ["--target", "y", "--out", str(tmp_path / "out"), "--epochs", "1", "--model", "linear"]
+    parquet.write_table(pa.table({"a": numbers, "y": y}), tmp_path / "d.parquet")
+    assert main(["train", str(tmp_path / "d.parquet"), *out]) == 0
+    parquet.write_table(pa.Table.from_arrays([numbers, numbers, y], names=["a", "a", "y"]), tmp_path / "t.parquet")
+    assert main(["train", str(tmp_path / "t.parquet"), *out]) == 2
+    assert "more than one column called a" in capsys.readouterr().err
 
 
 def test_files_that_are_none(tmp_path, capsys):

@@ -8,7 +8,9 @@ The first reading learns what is in the columns and refuses what cannot be learn
 
 from __future__ import annotations
 
+import csv
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,7 +70,7 @@ class Column:
         else:
             self.kinds.add("text")
             words = part.dropna()
-            self.example = self.example if self.example is not None else str(words.iloc[0])
+            self.example = self.example if self.example is not None and not _number(self.example) else _word(words)
             found = words.astype(str).unique() if len(self.values) <= most else ()
         self.values.update(found[: most + 1])
 
@@ -96,6 +98,19 @@ class Survey:
 def categories(c: Column) -> list[str]:
     """The values of a column of text, in order; a gap is a value of its own."""
     return [*sorted(c.values), *["(missing)"] * (c.missing > 0)]
+
+
+def _number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _word(words: Any) -> str:
+    """The first text that is no number, as that is what keeps a column from being one."""
+    return next((w for w in map(str, words) if not _number(w)), str(words.iloc[0]))
 
 
 # --- chunks -----------------------------------------------------------------------------------------------------------------
@@ -131,7 +146,8 @@ def _csv(path: Path) -> Iterator[Any]:
         head = f.readline()
     if "\0" in head:
         raise CommandError(f"{path} is no text: it begins with binary data")
-    separator = max(",;\t", key=head.count)
+    separator = max(",;\t", key=re.sub(r'"[^"]*"', "", head).count)
+    _once(path, next(csv.reader([head], delimiter=separator, skipinitialspace=True), []))
     with pd.read_csv(path, chunksize=ROWS, sep=separator, skipinitialspace=True, encoding="utf-8-sig", low_memory=False) as found:
         yield from found
 
@@ -139,8 +155,27 @@ def _csv(path: Path) -> Iterator[Any]:
 def _parquet(path: Path) -> Iterator[Any]:
     from pyarrow import parquet
 
-    for batch in parquet.ParquetFile(path).iter_batches(ROWS):
-        yield batch.to_pandas()
+    file = parquet.ParquetFile(path)
+    _once(path, file.schema_arrow.names)
+    for batch in file.iter_batches(ROWS):
+        yield _plain_numbers(batch).to_pandas()
+
+
+def _plain_numbers(batch: Any) -> Any:
+    """Decimal numbers as floating-point ones."""
+    import pyarrow as pa
+
+    for k, f in enumerate(batch.schema):
+        if pa.types.is_decimal(f.type):
+            batch = batch.set_column(k, f.name, batch.column(k).cast(pa.float64()))
+    return batch
+
+
+def _once(path: Path, names: list[str]) -> None:
+    """Raise if two columns have one name: which of them is meant?"""
+    twice = sorted({n for n in names if n and names.count(n) > 1})
+    if twice:
+        raise CommandError(f"{path} has more than one column called {', '.join(twice)}: rename or remove all but one")
 
 
 # --- the first reading ---------------------------------------------------------------------------------------------------------
@@ -201,9 +236,11 @@ def _learnable(w: Wanted, features: list[Column], target: Column, rows: int) -> 
     texts = [c for c in features if c.text]
     if texts and not w.encode:
         what = ", ".join(f"{c.name} (such as {c.example!r})" for c in texts)
-        raise CommandError(
-            f"these columns hold text: {what}. Turn them into numbers with --encode, or leave them out with --drop"
+        comma = all(re.fullmatch(r"[-+]?\d+,\d+", c.example) for c in texts)
+        cure = (
+            "These are numbers with a comma: write them with a point or none" if comma else "Turn them into numbers with --encode"
         )
+        raise CommandError(f"these columns hold text: {what}. {cure}, or leave them out with --drop")
     many = [c.name for c in texts if len(c.values) > MOST_CATEGORIES]
     if many:
         raise CommandError(
@@ -228,7 +265,13 @@ def _classes(w: Wanted, target: Column) -> list[Any] | None:
         raise CommandError(f"the target {target.name} has one value only, {_plain(only)!r}: there is nothing to tell apart")
     if not (looks if w.classes is None else w.classes):
         return None
-    if len(target.values) > MOST_CLASSES or not (target.text or target.whole):
+    if not (target.text or target.whole):
+        part = next(v for v in sorted(target.values) if v != int(v))
+        raise CommandError(
+            f"the target {target.name} holds numbers that are not whole (such as {part:g}), so they are amounts, not classes. "
+            "For amounts: --model linear or mlp"
+        )
+    if len(target.values) > MOST_CLASSES:
         raise CommandError(
             f"the target {target.name} has too many different values to be a class. For amounts: --model linear or mlp"
         )
@@ -332,8 +375,11 @@ def moments(x: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of the columns without their gaps; the deviation of a constant column counts as 1."""
     counts = sum(np.sum(~np.isnan(p), axis=0) for p in pieces(x))
     mean = sum(np.nansum(p, axis=0) for p in pieces(x)) / np.maximum(counts, 1)
-    square = sum(np.nansum((p - mean) ** 2, axis=0) for p in pieces(x)) / np.maximum(counts, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = sum(np.nansum((p - mean) ** 2, axis=0) for p in pieces(x)) / np.maximum(counts, 1)
     size = np.sqrt(square)
+    if not np.isfinite(size).all():
+        raise CommandError("numbers of more than about 1e150 have no variance in double precision: scale these columns down")
     return mean, np.where(size <= 1e-12 * np.abs(mean), 1.0, size)
 
 

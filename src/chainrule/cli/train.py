@@ -264,6 +264,10 @@ def _written(args: argparse.Namespace, job: Job, p: Predictor, fit: Fit) -> None
 def _told(name: str, fit: Fit, scores: dict[str, dict[str, float]], path: Path) -> str:
     from chainrule.train.history import aligned
 
-    rows = [["", "training", "test"], *[[k, f"{scores['train'][k]:.4f}", f"{v:.4f}"] for k, v in scores["test"].items()]]
+    rows = [["", "training", "test"], *[[k, _short(scores["train"][k]), _short(v)] for k, v in scores["test"].items()]]
     head = str(fit.report).split("\n")[0]
     return f"{name}: {head}\n\n{aligned(rows)}\n\nThe page: {path}"
+
+
+def _short(x: float) -> str:
+    return f"{x:.4f}" if abs(x) < 1e6 else f"{x:.4g}"
