@@ -49,12 +49,13 @@ def _best(f: Callable[[], object], times: int = 5) -> float:
 
 @functools.cache
 def limits() -> Limits:
-    """Measured in some 50 ms, once: a copy beyond the caches, a copy within them, a product of matrices."""
-    big, small, m = np.ones(4 << 20), np.ones(16 << 10), np.ones((192, 192), np.float32)
+    """Measured in some 50 ms, once: a copy beyond the caches, a copy within them, a product that BLAS does on one thread."""
+    big, small, m = np.ones(4 << 20), np.ones(16 << 10), np.ones((64, 64), np.float32)
+    out = np.empty_like(m)
     other, little = np.empty_like(big), np.empty_like(small)
     memory = 2 * big.nbytes / _best(lambda: np.copyto(other, big))
     cached = 2 * small.nbytes / _best(lambda: np.copyto(little, small), 50)
-    return Limits(memory, max(cached, memory), 2 * 192**3 / _best(lambda: m @ m, 10))
+    return Limits(memory, max(cached, memory), 2 * 64**3 / _best(lambda: np.dot(m, m, out), 200))
 
 
 def cost(g: Group, p: Plan) -> Cost:
