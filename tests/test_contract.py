@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from typing import Any
 
@@ -140,3 +142,34 @@ def test_tables_of_the_library_are_looked_up_by_traced_numbers() -> None:
 def test_loops_have_whole_bounds() -> None:
     with pytest.raises(cr.errors.DtypeError, match="bounds are integers"):
         cr.fori_loop(0.0, 3.0, lambda k, s: s * 2, 1.0)
+
+
+# --- graphs are values ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_graph_can_be_pickled_and_copied_with_its_places_and_names() -> None:
+    def f(x: Any) -> Any:
+        halved = x / 2
+        return cr.scan(lambda c, u: (c * np.sin(u), c), 1.0, halved)[0]
+
+    g = cr.trace(cr.grad(f))(X)
+    for h in (pickle.loads(pickle.dumps(g)), copy.deepcopy(g), pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(g))))):
+        assert str(h) == str(g)
+        assert "halved" in str(h)
+        assert h.to_python() == g.to_python()
+        places = [[(e.where.line, e.where.columns, e.where.text) for e in x.eqns if e.where is not None] for x in (g, h)]
+        assert places[0] == places[1] != []
+
+
+# --- results of NumPy's own kind ------------------------------------------------------------------------------------------------
+
+
+def test_greatest_of_no_numbers_is_the_initial_value() -> None:
+    nothing = np.full((2, 3), np.nan)
+    for f in (np.nanmax, np.nanmin):
+        np.testing.assert_array_equal(cr.jit(lambda x, f=f: f(x, axis=0, initial=1.5))(nothing), f(nothing, axis=0, initial=1.5))
+        np.testing.assert_array_equal(cr.jit(lambda x, f=f: f(x, axis=0, initial=1.5))(nothing[:0]), [1.5] * 3)
+
+
+def test_the_rank_has_the_dtype_of_numpy() -> None:
+    assert cr.jit(lambda a: np.linalg.lstsq(a, np.ones(2))[2])(np.eye(2)).dtype == np.linalg.lstsq(np.eye(2), np.ones(2))[2].dtype

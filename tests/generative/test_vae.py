@@ -166,7 +166,8 @@ def test_samples_have_the_distribution_of_the_model() -> None:
 def test_digits() -> None:
     from sklearn.datasets import load_digits
 
-    x = load_digits(return_X_y=True)[0] / 16
+    digits: Any = load_digits()
+    x = digits.data / 16
     model = VAE(64, latent=8, hidden=(128,), likelihood="bernoulli", key=KEY)
     model.fit(x[:1500], epochs=60, batch_size=100, key=KEY, learning_rate=2e-3)
     held = x[1500:]

@@ -91,7 +91,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Value, Value, Value, Value
     rank = FUNCTIONS[np.sum](s > (_rtol(a) if limit is None else limit) * s[..., :1])
     full = a.shape[0] > a.shape[1] and (rank.data is None or int(rank.full) == a.shape[1])
     residual = FUNCTIONS[np.sum]((columns - a @ x) ** 2, 0) if full else value(np.zeros(0, a.dtype))
-    return (reshape(x, shape=x.shape[:-1]) if vector else x), residual, rank, s
+    return (reshape(x, shape=x.shape[:-1]) if vector else x), residual, retyped(rank, np.dtype(np.int32)), s
 
 
 # --- determinants, factorisations -------------------------------------------------------------------------------------

@@ -368,7 +368,9 @@ def _nan_extreme(f: Any, a: Any, fill: float, axis: Any, out: Any, keepdims: Any
     x = array(a)
     at = nan_at(x)
     y = f(_without_nan(x, fill), axis, out, keepdims, **kwargs)
-    return y if at is None else select(all_(at, axis, None, keepdims), constant(np.nan, y.type), y)
+    if at is None or "initial" in kwargs:
+        return y
+    return select(all_(at, axis, None, keepdims), constant(np.nan, y.type), y)
 
 
 @implements(np.nanmax)

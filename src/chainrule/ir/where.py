@@ -15,7 +15,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import CodeType, FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _CACHES = functools.__file__
 """Stands between a property of ours and a user's function."""
@@ -27,11 +27,24 @@ user_packages: list[str] = [
 ]
 
 
+class Written(NamedTuple):
+    """What is known of a point in a program without its code object, which cannot be pickled."""
+
+    co_filename: str
+    co_name: str
+    line: int
+    columns: tuple[int, int]
+    name: str | None
+
+
 class Where(NamedTuple):
     """A point in a program: resolve it with `file`, `line`, `columns`, `text`, `name`."""
 
-    code: CodeType
+    code: CodeType | Written
     offset: int
+
+    def __reduce__(self) -> Any:
+        return Where, (Written(self.file, self.function, self.line, self.columns, self.name), 0)
 
     @property
     def file(self) -> str:
@@ -67,7 +80,7 @@ class Where(NamedTuple):
     @property
     def name(self) -> str | None:
         """The variable the user gave this result to, if it was assigned at once."""
-        return _stored(self.code).get(self.offset)
+        return self.code.name if isinstance(self.code, Written) else _stored(self.code).get(self.offset)
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.file)}:{self.line}"
@@ -75,6 +88,8 @@ class Where(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _position(w: Where) -> tuple[int, tuple[int, int]]:
+    if isinstance(w.code, Written):
+        return w.code.line, w.code.columns
     spots = list(w.code.co_positions())
     line, end_line, col, end_col = spots[w.offset // 2]
     if line is None:
