@@ -98,13 +98,13 @@ def test_targets_of_actor_critic_are_constants() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize(("method", "steps"), [(cr.rl.reinforce, 50_000), (a2c_function, 50_000)], ids=["reinforce", "a2c"])
+@pytest.mark.parametrize(("method", "steps"), [(cr.rl.reinforce, 50_000), (a2c_function, 80_000)], ids=["reinforce", "a2c"])
 def test_they_learn_and_repeat_themselves(method: Any, steps: int) -> None:
     """CartPole; who acts at random is at 22."""
-    agent = method("CartPole-v1", key=cr.random.key(0), steps=steps)
+    agent = method("CartPole-v1", key=cr.random.key(1), steps=steps)
     assert agent.evaluate(50).mean() >= 150
     assert steps - 4100 < agent.history.steps[-1] <= steps
-    again = method("CartPole-v1", key=cr.random.key(0), steps=steps)
+    again = method("CartPole-v1", key=cr.random.key(1), steps=steps)
     for name, column in agent.history.items():
         np.testing.assert_array_equal(column, again.history[name])
 
