@@ -8,6 +8,7 @@ import time
 import pytest
 
 import chainrule as cr
+from chainrule.distributed import group as groups
 from chainrule.distributed import line as lines
 from chainrule.distributed.line import Follower, Leader, call, gather, listen
 from chainrule.distributed.slurm import first_host, from_slurm
@@ -47,8 +48,9 @@ def port(server):
 
 
 @pytest.fixture
-def three(server):
+def three(server, monkeypatch):
     """The lines of three processes."""
+    monkeypatch.setattr(lines, "ALIVE", 0.2)
 
     def lead():
         wires, hosts = gather(server, FACTS, 3, 10)
@@ -66,6 +68,8 @@ def three(server):
     for x in found:
         x.start()
     yield found
+    for x in found:  # all before one of them sees that another is gone
+        x.closing = True
     for x in found:
         x.close()
 
@@ -126,7 +130,7 @@ def test_what_one_says_is_wrong_all_know(three):
 def test_a_process_that_is_silent_is_given_up(three, monkeypatch):
     """A halted process, or a cable that is cut: the connection stays, and nothing comes."""
     three[1].closing = True  # no more signs of life, and the connection is open
-    monkeypatch.setattr(lines, "SILENT", 0.5)
+    monkeypatch.setattr(lines, "SILENT", 0.1)
     found = concurrently(lambda: three[0].exchange("a", 0, 20), lambda: three[2].exchange("a", 0, 20))
     assert [e.seen.split(" for ")[0] for e in found] == ["Process 1 on h1 has not been heard from"] * 2
 
@@ -234,3 +238,59 @@ def test_one_process_needs_nobody():
     cr.distributed.initialize(processes=1)
     assert (cr.distributed.process_count(), cr.distributed.process_id()) == (1, 0)
     assert cr.distributed.current().exchange("a", 5) == [5]
+
+
+# --- what training sees of it -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """What is written when a process is ended, which happens in name only here."""
+    said, over = [], threading.Event()
+
+    def end(status):
+        said.append(status)
+        over.wait(20)
+
+    monkeypatch.setattr(groups, "GRACE", 0.2)
+    monkeypatch.setattr(lines, "FAREWELL", 0.1)
+    monkeypatch.setattr(groups.os, "write", lambda fd, data: said.append(data.decode()))
+    monkeypatch.setattr(groups.os, "_exit", end)
+    yield said
+    over.set()
+
+
+def test_a_step_that_does_not_come_to_its_end_ends_the_process(three, ended):
+    """The timeout of these lines is a second; what was reached is saved before."""
+    group = groups.Group(three[0])
+    group.rescue = lambda: ended.append("saved")
+    with group.together("step 9"):
+        until = time.monotonic() + 15
+        while groups.FAULT not in ended and time.monotonic() < until:
+            time.sleep(0.02)
+    assert ended[0] == "saved"
+    assert ended[1].startswith(
+        "chainrule: Process 0 on here: step 9 has not come to its end within 1 s. Start all processes again"
+    )
+    assert ended[2] == groups.FAULT
+    found = concurrently(lambda: three[2].exchange("a", 0, 5))
+    assert "step 9 has not come to its end" in found[0].seen
+
+
+def test_an_error_of_jax_is_explained_by_the_line(three, ended):
+    group = groups.Group(three[0])
+    check, three[0].check = three[0].check, lambda: None  # it dies while the step runs
+    three[1].close()
+    with pytest.raises(Error, match=r"Process 1 on h1 is gone\. It happened during step 3\."), group.together("step 3"):
+        raise ValueError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer")
+    three[0].check = check
+    with pytest.raises(Error, match=r"Process 1 on h1 is gone\."), group.together("step 4"):
+        pytest.fail("nothing is begun any more")
+
+
+def test_an_error_of_its_own_is_told_to_the_others(three, ended):
+    group = groups.Group(three[2])
+    with pytest.raises(ValueError, match="out of memory"), group.together("step 3"):
+        raise ValueError("out of memory")
+    (found,) = concurrently(lambda: three[1].exchange("a", 0, 5))
+    assert found.seen == "Process 2 on h2 cannot go on: ValueError: out of memory"

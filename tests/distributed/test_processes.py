@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -47,12 +49,13 @@ def free_port():
         return s.getsockname()[1]
 
 
-def run(n, job, ids=None):
+def run(n, job, ids=None, **environment):
     """Train with n processes; how each ended, once all have."""
+    env = {**os.environ, **environment}
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, str(WORKER), address, str(n)]
     started = [
-        subprocess.Popen([*command, str(k), json.dumps(job)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(k), json.dumps(job)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
         for k in (range(n) if ids is None else ids)
     ]
     ends, until = {}, time.monotonic() + LONGEST
@@ -112,7 +115,7 @@ KILLS = [
     {"kill": "SIGKILL", "victim": 0},
     {"kill": "SIGTERM", "victim": 1},
     {"kill": "SIGTERM", "victim": 0},
-    {"kill": "SIGSTOP", "victim": 1, "timeout": 15},
+    {"kill": "SIGSTOP", "victim": 1, "timeout": 25},
 ]
 
 
@@ -153,8 +156,6 @@ def test_killed_and_started_again_has_the_same_bits(kill, tmp_path):
     ids=str,
 )
 def test_what_is_wrong_with_one_is_said_by_all(job, message, statuses):
-    import re
-
     ends = run(2, job)
     for k, e in enumerate(ends):
         if not (k == job.get("victim") and "raise" in job):
@@ -173,9 +174,9 @@ def test_one_who_wants_to_stop_stops_all():
 @pytest.mark.slow
 def test_a_halted_step_comes_to_an_end(tmp_path):
     """A process that sleeps in a callback, for longer than the others may wait."""
-    ends = run(2, {"sleep": 40, "victim": 1, "timeout": 6, "folder": str(tmp_path)})
+    ends = run(2, {"sleep": 100, "victim": 1, "timeout": 25, "folder": str(tmp_path)})
     assert "Process 1 on " in ends[0].err
-    assert "has not come to 'callbacks' within 6 s" in ends[0].err
+    assert "has not come to 'callbacks' within 25 s" in ends[0].err
     assert [e.status for e in ends] == [FAULT, FAULT]
 
 
@@ -187,3 +188,12 @@ def test_processes_that_are_not_there(tmp_path):
     (end,) = run(2, {"timeout": 2}, ids=[0])
     assert end.status == 1
     assert "Process 1 of 2 has not called within 2 s." in end.err
+
+
+@pytest.mark.slow
+def test_two_devices_in_each_process_are_refused():
+    """On processors, JAX hangs with them."""
+    ends = run(2, {}, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    for e in ends:
+        assert e.status
+        assert "has 2 CPU devices, and with several processes each must have one" in e.err

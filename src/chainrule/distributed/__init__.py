@@ -68,6 +68,7 @@ def initialize(
     else:
         wire, said = call(host, port, k, facts, timeout)
         meeting, line = said["go"], Follower(wire, k, said["hosts"], timeout)
+    line.start()
     group = Group(line)
     with group.together("the start of JAX"):
         xla_processes.connect(meeting, n, k, timeout)

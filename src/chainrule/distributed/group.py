@@ -46,7 +46,7 @@ class Group(Alone):
     where nothing else can: if JAX does not return because a peer is gone, or because nothing moves.
 
     Args:
-        line: The line to the others, which is started here.
+        line: The line to the others, which listens already.
     """
 
     def __init__(self, line: Line) -> None:
@@ -55,7 +55,6 @@ class Group(Alone):
         self.busy: tuple[str, float] | None = None
         self.rescue = None
         line.alone = _abandon
-        line.start()
         threading.Thread(target=self._watch, name="chainrule watch", daemon=True).start()
 
     def exchange(self, label: str, value: Any) -> list[Any]:

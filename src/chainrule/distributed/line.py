@@ -120,6 +120,11 @@ class Line:
             self._tell(why)
         self.changed.notify_all()
 
+    @property
+    def silence(self) -> float:
+        """Seconds without a sign of life after which a process is given up."""
+        return max(5 * ALIVE, min(SILENT, self.timeout)) + self.patience
+
     # What the first process does otherwise than the others.
     patience = 0.0
 
@@ -207,7 +212,7 @@ class Leader(Line):
             self._all(alive=0)
             now = time.monotonic()
             for k, at in enumerate(self.heard[1:], 1):
-                if now - at > min(SILENT, self.timeout) and k not in self.ended:
+                if now - at > self.silence and k not in self.ended:
                     self.broken(f"{self.name(k)} has not been heard from for {now - at:.0f} s.")
 
     def farewell(self) -> None:
@@ -270,7 +275,7 @@ class Follower(Line):
             time.sleep(ALIVE)
             self.wire.send(alive=self.id)
             silent = time.monotonic() - self.heard
-            if silent > min(SILENT, self.timeout):
+            if silent > self.silence:
                 self._lost(f"{self.name(0)} has not been heard from for {silent:.0f} s.")
 
     def close(self) -> None:
