@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -241,3 +242,14 @@ def test_a_missing_scikit_learn_is_told():
     script = "import sys; sys.modules['sklearn'] = None; import chainrule as cr; cr.estimators"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert 'cr.estimators needs scikit-learn 1.6 or newer. Try: pip install "chainrule[train]"' in done.stderr
+
+
+def test_sizes_of_hidden_layers_may_be_numbers_of_numpy() -> None:
+    x, y = np.arange(12.0).reshape(6, 2), np.arange(6.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [
+            ours.MLPRegressor(n, max_iter=1, random_state=0).fit(x, y).predict(x) for n in (3, np.int64(3), (3,), np.array([3]))
+        ]
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ class _Perceptron(BaseEstimator):
         self._scale = Scale.of(x) if self.standardize else Scale(np.zeros(x.shape[1]), np.ones(x.shape[1]))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         weights, order = random.split(random.key(seed))
-        hidden = [self.hidden_layer_sizes] if isinstance(self.hidden_layer_sizes, int) else list(self.hidden_layer_sizes)
+        sizes: Any = self.hidden_layer_sizes
+        hidden = [int(sizes)] if isinstance(sizes, Integral) else list(sizes)
         strength = 0.5 * self.alpha / len(x)
 
         def objective(model: MLP, x: Any, y: Any) -> Any:
