@@ -61,6 +61,8 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "quadratic, 1.9/L": (bowl, START, {"learning_rate": 1.9 / 25}, "strongly convex"),
     "quadratic, decaying": (bowl, START, {"learning_rate": cr.optim.schedules.decay(0.04, beta=0.01)}, "strongly convex"),
     "quadratic, momentum": (bowl, START, {"method": "momentum"}, "quadratic, momentum"),
+    "quadratic, momentum, decaying": (bowl, START, {"method": "momentum", "learning_rate": cr.optim.schedules.sqrt(0.1)}, "quadratic, momentum"),
+    "quadratic, far from zero": (lambda x: 1e5 + bowl(x), START, {"learning_rate": 0.07}, "strongly convex"),
     "quadratic, nesterov": (bowl, START, {"method": "nesterov"}, "convex, accelerated"),
     "logistic": (logistic, np.zeros(4), {}, "strongly convex"),
     "logistic, momentum": (logistic, np.zeros(4), {"method": "momentum", "momentum": 0.5, "learning_rate": 0.5}, "convex, momentum"),

@@ -88,6 +88,7 @@ def _units(theorem: Theorem, f: Facts) -> tuple[float, float]:
 
 @lru_cache(maxsize=1024)
 def _solved(q: Question) -> float:
+    from cvxpy.error import SolverError
     from PEPit import PEP, Expression
 
     problem = PEP()
@@ -110,7 +111,10 @@ def _solved(q: Question) -> float:
         problem.set_performance_metric(smooth.gradient(x) ** 2 if q.theorem.measure == "gradient" else whole(x) - least)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an inaccurate answer is refused below
-        value: Any = problem.solve(wrapper="cvxpy", solver="CLARABEL", verbose=0)
+        try:
+            value: Any = problem.solve(wrapper="cvxpy", solver="CLARABEL", verbose=0)
+        except SolverError:
+            return np.inf
     solver: Any = problem.wrapper
     return float(value) if value is not None and solver.prob.status == "optimal" else np.inf
 

@@ -29,7 +29,8 @@ class ConvergenceReport:
         method: name of the method.
         theorem: the theorem, or None for methods of which none is known that holds far from the minimum.
         hypotheses: what it assumes, each with what the run shows of it.
-        measured: (k + 1,) the quantity that the theorem bounds, for the start and each step; 0 where rounding hides it.
+        measured: (k + 1,) the quantity that the theorem bounds, for the start and each step; less what
+            rounding may have added to it; 0 where it hides all.
         bound: (k + 1,) what the theorem promises; infinite where its hypotheses do not hold.
         facts: the numbers in its formula.
         quantity: what is measured, in words.
@@ -147,6 +148,11 @@ def convergence_report(
 
     Source: Taylor, Hendrickx and Glineur 2017 (when points, values and gradients belong to a function of a class).
     """
+    with np.errstate(all="ignore"):  # a run that diverged has been where f overflows
+        return _report(result, f, learning_rate, minimum, minimiser)
+
+
+def _report(result: Any, f: Any, learning_rate: Any, minimum: float | None, minimiser: Any) -> ConvergenceReport:
     run = Run.of(result) if isinstance(result, Minimum) else walked(result, f, learning_rate)
     e = Evidence(run, minimum, None if minimiser is None else _vector(run, minimiser))
     lowest = float(np.min(run.fun[: run.usable], initial=np.inf))

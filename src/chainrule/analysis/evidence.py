@@ -370,9 +370,9 @@ class Evidence:
 
     @cached_property
     def gaps(self) -> Vector:
-        """(k + 1,) f(x_k) - f*; 0 where rounding hides it."""
+        """(k + 1,) f(x_k) - f*, less what rounding may have added; 0 where it hides all."""
         gap = self.run.fun - self.best.value
-        return np.where(np.abs(gap) <= self.resolution, 0.0, gap)
+        return np.where(np.abs(gap) <= self.resolution, 0.0, gap - self.resolution)
 
     @cached_property
     def resolution(self) -> float:

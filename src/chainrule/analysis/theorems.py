@@ -278,13 +278,14 @@ def grid(f: Facts) -> Vector:
 def polynomial(f: Facts) -> Vector:
     r"""$(f_0 - f^*) \max_{\mu \le \lambda \le L} p_k(\lambda)^2$: on quadratics the error is $p_k(H) (x_0 - x^*)$.
 
-    $p_{k+1} = (1 + \beta - \alpha_k \lambda) p_k - \beta p_{k-1}$, with $\beta = 0$ in the first step.
+    $q_{k+1} = \beta q_k + \lambda p_k$ and $p_{k+1} = p_k - \alpha_k q_{k+1}$, from $p_0 = 1$ and $q_0 = 0$.
     """
     curvature = grid(f)
-    p = before = np.ones_like(curvature)
+    p, q = np.ones_like(curvature), np.zeros_like(curvature)
     worst = [1.0]
     for a in f.rates:
-        p, before = p - a * curvature * p + f.momentum * (p - before), p
+        q = f.momentum * q + curvature * p
+        p = p - a * q
         worst.append(float(np.max(p * p)))
     return f.gap * np.asarray(worst)
 
