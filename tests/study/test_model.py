@@ -51,8 +51,9 @@ def test_key_number_is_the_one_to_look_at() -> None:
     assert result.key is bad
     assert not result.passed
     assert result.id == "9.1-one-two"
+    assert not Result("9.1", "list", 0.0, Experiment("t", "", [])).judged
     failed = Result("9.1", "one two", 0.0, error="ValueError: no")
-    assert (failed.title, failed.key, failed.passed) == ("One two", None, False)
+    assert (failed.title, failed.key, failed.passed, failed.judged) == ("One two", None, False, True)
 
 
 def test_progress_goes_from_nothing_to_all() -> None:

@@ -205,6 +205,11 @@ class Result:
         return self.experiment is not None and self.experiment.passed
 
     @property
+    def judged(self) -> bool:
+        """Is there anything to agree or to differ: numbers, or a failure?  A list of statements alone is neither."""
+        return self.experiment is None or bool(self.experiment.numbers)
+
+    @property
     def key(self) -> Number | None:
         """The number to show for it: the first that is wrong, else its first."""
         numbers = self.experiment.numbers if self.experiment else ()

@@ -108,5 +108,5 @@ def table(results: Sequence[Result]) -> Table:
     for r in results:
         n = r.key
         found = (n.label, n.shown, n.expected) if n else (r.error.split("\n")[0], "—", "—")
-        out.add_row(r.chapter, r.title, *found, "[green]pass[/]" if r.passed else "[bold red]fail[/]")
+        out.add_row(r.chapter, r.title, *found, ("[green]pass[/]" if r.passed else "[bold red]fail[/]") if r.judged else "listed")
     return out
