@@ -102,6 +102,12 @@ def test_images_of_unequal_size(tmp_path, capsys):
     assert "unequal size" in capsys.readouterr().err
 
 
+def test_a_file_of_another_kind(tmp_path, capsys):
+    (tmp_path / "a.npz").write_text("hello")
+    assert train("--task", "vae", tmp_path / "a.npz", out=tmp_path / "out") == 2
+    assert "no file of NumPy's" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -111,6 +117,9 @@ def test_images_of_unequal_size(tmp_path, capsys):
         (("--task", "vae", "digits", "--target", "y"), "--target"),
         (("--task", "vae", "digits", "--beta", "-1"), "--beta"),
         (("--task", "vae", "digits", "--hidden", "a"), "--hidden"),
+        (("--task", "vae", "digits", "--epochs", "0"), "--epochs must be 1 or more"),
+        (("--task", "gan", "digits", "--latent", "0"), "--latent must be 1 or more"),
+        (("--task", "vae", "digits", "--batch-size", "0"), "--batch-size must be 1 or more"),
         (("a.csv",), "--target"),
         (("a.csv", "--data", "b.csv", "--target", "y"), "twice"),
     ],

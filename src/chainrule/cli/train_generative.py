@@ -64,10 +64,15 @@ def _check(args: argparse.Namespace) -> None:
     """Raise for options that cannot be meant; put in what was not given."""
     if args.target:
         raise CommandError(f"--target belongs to tables, and the task is {args.task}")
-    args.epochs, args.hidden = args.epochs or EPOCHS[args.task], args.hidden or HIDDEN[args.task]
-    args.latent = args.latent or (8 if args.task == "vae" else 16)
-    args.learning_rate = RATES[args.task] if args.learning_rate is None else args.learning_rate
-    args.batch_size = args.batch_size or 64
+    default = {
+        "epochs": EPOCHS[args.task],
+        "hidden": HIDDEN[args.task],
+        "latent": 8 if args.task == "vae" else 16,
+        "learning_rate": RATES[args.task],
+        "batch_size": 64,
+    }
+    for name, usual in default.items():
+        setattr(args, name, usual if getattr(args, name) is None else getattr(args, name))
     for name in ("epochs", "batch_size", "latent"):
         if getattr(args, name) < 1:
             raise CommandError(f"--{name.replace('_', '-')} must be 1 or more, and is {getattr(args, name)}")
