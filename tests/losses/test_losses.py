@@ -390,3 +390,26 @@ def test_triplets_with_nan_make_nan() -> None:
     n[1, 0] = np.nan
     assert np.isnan(cr.losses.triplet(a, p, n))
     assert np.isnan(cr.losses.triplet(a, p, n, squared=False))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.bool_])
+def test_whole_numbers_do_not_overflow(dtype: type) -> None:
+    y, p = np.array([1, 100], dtype), np.array([2, 0], dtype)
+    want = np.mean((y.astype(float) - p.astype(float)) ** 2)
+    assert cr.losses.mse(y, p) == want
+    assert cr.losses.mse(-y.astype(float), p) == np.mean((y.astype(float) + p.astype(float)) ** 2)
+    np.testing.assert_array_equal(cr.losses.mse.derivative(y, p), p.astype(float) - y)
+
+
+def test_complex_numbers_and_text_are_refused() -> None:
+    for bad in (np.array([1j]), np.array(["a"]), np.array([None])):
+        for pair in ((bad, np.ones(1)), (np.ones(1), bad)):
+            with pytest.raises(cr.errors.DtypeError, match="mse: targets and predictions are real numbers"):
+                cr.losses.mse(*pair)
+
+
+def test_columns_of_tables_are_compared_by_place_as_scikit_learn_does() -> None:
+    import pandas as pd
+
+    y, p = pd.Series([1.0, 2.0], index=[1, 0]), pd.Series([1.0, 3.0], index=[0, 1])
+    assert cr.losses.mse(y, p) == skm.mean_squared_error(y, p) == 0.5

@@ -115,7 +115,7 @@ class Loss:
 
     def checked(self, y_true: Any, y_pred: Any, params: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         """Arguments as arrays of one shape, parameters with their defaults."""
-        y_true, y_pred = as_array(y_true), as_array(y_pred)
+        y_true, y_pred = as_array(y_true), _real(self.name, as_array(y_pred))
         unknown = set(params) - set(self.defaults)
         if unknown:
             known = ", ".join(["weights", "reduction", *self.defaults])
@@ -125,7 +125,7 @@ class Loss:
             raise errors.ShapeError(_disagree(self.name, np.shape(y_true), np.shape(y_pred), want))
         _ranged(self.name, params)
         self.checked_targets(y_true)
-        return y_true if self.labels else _alike(y_true, y_pred), y_pred, {**self.defaults, **params}
+        return y_true if self.labels else _alike(self.name, y_true, y_pred), y_pred, {**self.defaults, **params}
 
     def checked_targets(self, y_true: Any) -> None:
         """Raise if the values of targets are known, and the loss is not for them."""
@@ -168,8 +168,8 @@ def _disagree(name: str, true: tuple[int, ...], pred: tuple[int, ...], want: tup
 
 
 def as_array(x: Any) -> Any:
-    """Lists and Python numbers as arrays; arrays and traced values as they are."""
-    return np.asarray(x) if isinstance(x, list | tuple | int | float | bool) else x
+    """Lists, Python numbers and columns of tables as arrays; arrays and traced values as they are."""
+    return np.asarray(x) if isinstance(x, list | tuple | int | float | bool) or hasattr(x, "to_numpy") else x
 
 
 def known(x: Any) -> Any:
@@ -177,10 +177,17 @@ def known(x: Any) -> Any:
     return getattr(x, "data", None) if isinstance(x, Value) else np.asarray(x)
 
 
-def _alike(y_true: Any, y_pred: Any) -> Any:
-    """Targets that are whole numbers or truth values as numbers of the kind that predictions are."""
-    kinds = [np.dtype(x.dtype).kind if hasattr(x, "dtype") else "" for x in (y_true, y_pred)]
-    return y_true.astype(y_pred.dtype) if kinds[0] in ("i", "u", "b") and kinds[1] == "f" else y_true
+def _real(name: str, x: Any) -> Any:
+    """Real numbers as they are, whole numbers and truth values in double precision, in which their differences do not overflow."""
+    kind = np.dtype(x.dtype).kind
+    if kind not in "biuf":
+        raise errors.DtypeError(f"{name}: targets and predictions are real numbers, not {x.dtype}")
+    return x if kind == "f" else x.astype(np.float64)
+
+
+def _alike(name: str, y_true: Any, y_pred: Any) -> Any:
+    """Targets that are whole numbers or truth values in the dtype of the predictions."""
+    return y_true.astype(y_pred.dtype) if np.dtype(y_true.dtype).kind in "biu" else _real(name, y_true)
 
 
 def _ranged(name: str, params: Mapping[str, Any]) -> None:
