@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule import errors, optim
-from chainrule.calculus import value_and_grad
+from chainrule.calculus import grad
 from chainrule.flow import stop_gradient
 from chainrule.rl.advantage import generalised_advantages, normalised
 from chainrule.rl.agent import Agent
@@ -64,9 +64,10 @@ def algorithm(h: Settings) -> Algorithm:
         return net, rule(h.learning_rate).init(net)
 
     def update(net: Any, state: Any, batch: Batch, key: Any, progress: Any) -> Any:
-        (_, told), grads = value_and_grad(lambda n: objective(n, batch, h), has_aux=True)(net)
+        grads = grad(lambda n: objective(n, batch, h)[0])(net)
         rate = h.learning_rate * (1 - progress) if h.anneal else h.learning_rate
-        return *rule(rate).step(net, grads, state), told
+        net, state = rule(rate).step(net, grads, state)
+        return net, state, objective(net, batch, h)[1]
 
     return Algorithm("A2C", init, update, ("policy_loss", "value_loss", "entropy"), h.copies, h.horizon)
 

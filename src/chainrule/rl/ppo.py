@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule import errors, optim, random
-from chainrule.calculus import value_and_grad
+from chainrule.calculus import grad
 from chainrule.flow import scan, stop_gradient
 from chainrule.rl.advantage import generalised_advantages, normalised
 from chainrule.rl.agent import Agent
@@ -95,14 +95,14 @@ def algorithm(h: Settings) -> Algorithm:
         def step(learner: Any, rows: Any) -> Any:
             net, state = learner
             part = Sample(*[x[rows] for x in data])
-            (_, told), grads = value_and_grad(lambda n: objective(n, part, h), has_aux=True)(net)
-            return rule(rate).step(net, grads, state), told
+            grads = grad(lambda n: objective(n, part, h)[0])(net)
+            return rule(rate).step(net, grads, state), None
 
         def epoch(learner: Any, key: Any) -> Any:
             return scan(step, learner, random.permutation(key, rows).reshape(h.minibatches, -1))
 
-        (net, state), told = scan(epoch, (net, state), random.split(key, h.epochs))
-        return net, state, tuple(np.mean(x) for x in told)
+        (net, state), _ = scan(epoch, (net, state), random.split(key, h.epochs))
+        return net, state, objective(net, data, h)[1]
 
     return Algorithm("PPO", init, update, ("policy_loss", "value_loss", "entropy"), h.copies, h.horizon)
 

@@ -31,7 +31,8 @@ class Algorithm(NamedTuple):
     Attributes:
         name: What it is called.
         init: (observations, actions, key) -> (network, state of the optimiser).
-        update: (network, state, batch, key, progress) -> (network, state, numbers to report); progress goes from 0 to 1.
+        update: (network, state, batch, key, progress) -> (network, state, numbers to report, of the batch
+            and the new network); progress goes from 0 to 1.
         reports: The names of these numbers.
         copies: Copies of the environment.
         horizon: Steps of each copy in an iteration.
