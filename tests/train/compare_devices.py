@@ -1,12 +1,16 @@
 """Trainings on all devices of this process and on one: ``compare_devices.py NAME...`` prints what was equal but for rounding."""
 
+import re
 import sys
+from unittest.mock import patch
 
 import jax
 import numpy as np
 
 import chainrule as cr
 from chainrule.build.tree import flatten
+from chainrule.emit.xla import x64
+from chainrule.emit.xla_mesh import Loop
 
 A, B, C = cr.random.split(cr.random.key(5), 3)
 X = np.asarray(cr.random.normal(C, (66, 4)))
@@ -41,9 +45,29 @@ def close(a, b):
     np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=1e-10)
 
 
+def sums(size):
+    """What the compiled step of a network sends between devices, by name."""
+    found = []
+
+    def call(loop, *given, run=Loop.__call__):
+        with x64():
+            text = loop.run.lower(*loop.arguments(*given)).compile().as_text()
+        found.extend(re.findall(r" (all-reduce|all-gather|collective-permute|all-to-all|reduce-scatter)(?:-start)?\(", text))
+        return run(loop, *given)
+
+    net = cr.nn.MLP([4, 8, 8, 1], "tanh", key=A)
+    with patch.object(Loop, "__call__", call):
+        cr.fit(net, cr.losses.mse, (X[: 2 * size], Y[: 2 * size]), cr.optim.adam(0.02), epochs=1, batch_size=size, engine="xla")
+    return found
+
+
 if __name__ == "__main__":
     print(len(jax.devices()))
     for name in sys.argv[1:]:
+        if name == "sums":
+            assert sums(8) == sums(7) == ["all-reduce"], (sums(8), sums(7))
+            print(name)
+            continue
         make, options = CASES[name]
         one, all_ = (
             cr.fit(make(), cr.losses.mse, (X, Y), cr.optim.momentum(0.02), epochs=2, key=1, engine="xla", devices=n, **options)

@@ -191,9 +191,13 @@ class Loop:
 
     def __call__(self, state: Sequence[Any], batches: Sequence[Array], key: Array, first: int) -> tuple[list[Any], Array, bool]:
         """Take one step per row of the batches [steps, count, rows of this process, ...]; the state stays on the devices."""
+        with x64():
+            held, losses, good = self.run(*self.arguments(state, batches, key, first))
+            return list(held), np.asarray(losses)[: len(batches[0])], bool(good)
+
+    def arguments(self, state: Sequence[Any], batches: Sequence[Array], key: Array, first: int) -> tuple[Any, ...]:
+        """What the program is called with, on the devices."""
         mesh = self.mesh
         spread = [mesh.spread(self._room(x), 2, n) for x, n in zip(batches, self.sizes, strict=True)]
-        with x64():
-            numbers = [np.int64(first), np.int64(len(batches[0]))]
-            held, losses, good = self.run([mesh.copy(x) for x in state], spread, mesh.copy(key), *map(mesh.copy, numbers))
-            return list(held), np.asarray(losses)[: len(batches[0])], bool(good)
+        numbers = [mesh.copy(np.int64(k)) for k in (first, len(batches[0]))]
+        return [mesh.copy(x) for x in state], spread, mesh.copy(key), *numbers
