@@ -191,3 +191,42 @@ def test_assert_gradient() -> None:
     with pytest.raises(AssertionError, match="random"):
         cr.testing.assert_gradient(noisy, np.ones(2), np.ones(2))
     cr.testing.assert_gradient(noisy, np.ones(2), np.ones(2), allow_undecided=True)
+
+
+def test_formulas_in_latex() -> None:
+    assert cr.check(loss, r"\frac{2}{n} X^\top (X w - y)", w, X, y).ok is True
+    assert cr.check(loss, r"\frac{1}{n} X^\top (X w - y)", w, X, y).diagnoses[0].correction == "2 * dw"
+
+
+def test_a_gradient_for_one_size_only_is_right_at_that_size() -> None:
+    assert cr.check(np.sum, lambda x: np.ones(3), w).ok is True
+    c = cr.check(np.sum, lambda x: 2 * np.ones(3), w)
+    assert (c.ok, c.diagnoses[0].kind) == (False, "scale")
+
+
+def test_a_gradient_that_leaves_the_interpreter_is_wrong() -> None:
+    def leaves(*args):
+        raise SystemExit(0)
+
+    c = cr.check(loss, leaves, w, X, y)
+    assert (c.ok, c.diagnoses[0].kind) == (False, "preflight")
+    assert "SystemExit" in c.diagnoses[0].message
+
+
+def test_the_error_at_a_kink_is_the_distance_to_the_subdifferential() -> None:
+    c = cr.check(lambda x: np.maximum(x, 0), lambda x: 0.0 if x <= 0 else 1.0, 0.0)
+    assert (c.ok, c.max_error) == (True, 0.0)
+
+
+def test_corrections_have_plain_numbers() -> None:
+    c = cr.check(lambda w, X, y: loss(w, X, y) + 1e-6 * w @ w, right, w, X, y)
+    assert c.ok is False
+    assert "float64" not in c.diagnoses[0].correction
+    space = {"dw": right(w, X, y), "w": w}
+    np.testing.assert_allclose(eval(c.diagnoses[0].correction, space), right(w, X, y) + 2e-6 * w, rtol=1e-12)
+
+
+def test_complex_numbers_are_no_gradient() -> None:
+    c = cr.check(loss, lambda *a: right(*a) * (1 + 0j), w, X, y)
+    assert (c.ok, c.diagnoses[0].kind) == (False, "shape")
+    assert "complex" in c.diagnoses[0].message

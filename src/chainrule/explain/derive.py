@@ -12,11 +12,10 @@ from chainrule import errors
 from chainrule.emit.symbols import Term, symbol
 from chainrule.explain import nodes as nd
 from chainrule.explain.build import formulas
-from chainrule.explain.formula import Formula
 from chainrule.explain.matrix import lower, row, turned
 from chainrule.explain.naming import needed_by
 from chainrule.explain.nodes import Node
-from chainrule.explain.problem import Problem, from_formula, from_function
+from chainrule.explain.problem import Problem, from_formula, from_function, read
 from chainrule.explain.typeset import Typesetter, subscript
 from chainrule.explain.verify import Report, verified
 
@@ -370,15 +369,6 @@ def problem_of(
     if not args and not shapes:
         raise TypeError("derive needs example arguments, or shapes={...}")
     return from_function(f, args, wrt, names, shapes)
-
-
-def read(text: str, shapes: Mapping[str, Any] | None = None) -> Formula:
-    """A formula in Python's syntax, or in LaTeX."""
-    if "\\" in text or ("^" in text and "{" in text):
-        from chainrule.explain.latex_input import from_latex
-
-        return from_latex(text, shapes or {})
-    return Formula(text)
 
 
 __all__ = ["Derivation", "derive"]

@@ -161,7 +161,7 @@ def _checked(d: Derivation, text: str) -> None:
             found = [space["value"](*inst.arrays)]
             derivative = space["gradient"](*inst.arrays)
         found += [derivative] if d.problem.single else list(derivative)
-        least = [1e-12, *[rounding(d.problem, inst, k) for k in d.problem.wrt]]
+        least = [1e-12, *[rounding(d.problem, inst, k, d.order) for k in d.problem.wrt]]
         for x, y, small in zip([d.value, *d.gradients], found, least, strict=True):
             with np.errstate(all="ignore"):
                 wanted = x.full(env, inst.sizes)

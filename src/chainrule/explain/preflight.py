@@ -63,7 +63,7 @@ def of_claim(
             first = claimed(*first_args)
             touched = changed(first_args, before, names)
             second = claimed(*second_args)
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         return wrong(f"The claimed gradient fails: {type(e).__name__}: {e}")
     try:
         first, second = (claim_leaves(x, single, args, argnums) for x in (first, second))

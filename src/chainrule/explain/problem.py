@@ -104,6 +104,15 @@ def parsed_shape(name: str, given: Any) -> Shape:
     return tuple(out)
 
 
+def read(text: str, shapes: Mapping[str, Any] | None = None) -> Formula:
+    """A formula in Python's syntax, or in LaTeX."""
+    if "\\" in text or ("^" in text and "{" in text):
+        from chainrule.explain.latex_input import from_latex
+
+        return from_latex(text, shapes or {})
+    return Formula(text)
+
+
 def from_formula(formula: Formula, wrt: Any, shapes: Mapping[str, Any] | None) -> Problem:
     """A formula text with the shapes of its variables; a variable without one is a number."""
     given = {k: parsed_shape(k, v) for k, v in (shapes or {}).items()}

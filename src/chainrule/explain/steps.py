@@ -182,6 +182,8 @@ class _Writer:
 def forward_steps(d: Derivation) -> list[Step]:
     """Differentials from the arguments on: dz = dW x, da = sigma'(z) dz, ..."""
     story = _Story(d)
+    if not story.spots:
+        return _at_once(d)
     write, p = _Writer(story), d.problem
     known = story.definitions()
     out: list[Step] = []
@@ -206,6 +208,12 @@ def forward_steps(d: Derivation) -> list[Step]:
         )
     _check_forward(d, story, known, lines)
     return out
+
+
+def _at_once(d: Derivation) -> list[Step]:
+    """Of a function that is its argument, or does not depend on it, there is nothing to tell but the derivative."""
+    f = _symbol(d.function_name)
+    return [Step("constant" if right == "0" else "identity", f, right, f"{left} = {right}") for left, right in d.lines]
 
 
 def _symbol(name: str) -> str:
@@ -323,6 +331,8 @@ def _piece(story: _Story, j: int, spot: int) -> tuple[Graph, list[Var]]:
 def reverse_steps(d: Derivation) -> list[Step]:
     """Sensitivities from the result back: the derivative of the result with respect to each value in turn."""
     story = _Story(d)
+    if not story.spots:
+        return _at_once(d)
     write, p = _Writer(story), d.problem
     known = story.definitions()
     f = _symbol(d.function_name)

@@ -75,12 +75,12 @@ TOLERANCE = 1e-8
 """Two ways to round the same formula differ by less, on random data that no matrix of is singular."""
 
 
-def rounding(p: Problem, at: Instance, k: int) -> float:
+def rounding(p: Problem, at: Instance, k: int, order: int = 1) -> float:
     """A derivative below this is rounding: what is 0 because terms cancel (a correlation of two points) comes out as 1e-17."""
     with np.errstate(all="ignore"):
         value = float(np.max(np.abs(p.call(at.arrays, at.sizes)), initial=0.0))
     wide = float(np.max(np.abs(at.arrays[k]), initial=0.0)) or 1.0
-    return max(1e-12, 1e-6 * value / wide) if np.isfinite(value) else 1e-12
+    return max(1e-12, 1e-6 * value / wide**order) if np.isfinite(value) else 1e-12
 
 
 def against_quotients(p: Problem, at: Instance, k: int, gradient: Any, rng: np.random.Generator) -> float | None:
@@ -153,7 +153,7 @@ def verified(d: Any, seed: int = 20_240) -> Report:
             truth = np.asarray(make(lambda *xs, s=inst.sizes: p.call(xs, s), k)(*inst.arrays))
             truth = truth.T if d.layout == "numerator" and d.scalar and d.order == 1 else truth
             name = f"the derivative with respect to {p.names[k]}"
-            worst = max(worst, _line(truth, g, env, inst, name, rounding(p, inst, k) if d.order == 1 else 1e-12))
+            worst = max(worst, _line(truth, g, env, inst, name, rounding(p, inst, k, d.order)))
             if d.order == 1:
                 out = g.full(env, inst.sizes)
                 witnesses.hear(inst, k, out.T if d.layout == "numerator" and d.scalar else out)

@@ -107,6 +107,8 @@ def claim_leaves(result: Any, single: bool, args: Sequence[Any], argnums: Sequen
 
 def _numeric(x: Any) -> Array:
     a = np.asarray(x)
+    if a.dtype.kind == "c":
+        raise TypeError("the claimed gradient holds complex numbers, and the arguments are real")
     if a.dtype.kind not in "biuf":
         raise TypeError(f"the claimed gradient is no array of numbers but {type(x).__name__}")
     return a if a.dtype.kind == "f" else a.astype(float)
@@ -206,6 +208,9 @@ class Lab:
             claim = self.problem.claim(args)
         if not all(np.all(np.isfinite(x)) for x in g) or not all(np.all(np.isfinite(x)) for x in claim):
             raise OutsideError
+        own = [np.shape(self.leaves[k]) for k in sorted(self.wrt)]
+        if any(c.shape != t.shape and c.shape == o for c, t, o in zip(claim, g, own, strict=True)):
+            raise OutsideError  # it returns arrays of the user's size whatever it is given: it is for that size
         ratio = [max(1.0, float(np.finfo(c.dtype).eps) / EPS) for c in claim]
         wide = bars if max(ratio) == 1 else lambda: [b * r for b, r in zip(bars(), ratio, strict=True)]
         claim = [np.asarray(c, float) for c in claim]

@@ -57,7 +57,8 @@ def expression(g: Graph, fixed: Mapping[Var, float], sizes: Mapping[str, int]) -
 def _text(x: ast.expr, sizes: Mapping[str, int]) -> str:
     while isinstance(x, ast.Call) and ast.unparse(x.func) == "np.broadcast_to":
         x = x.args[0]
-    text = ast.unparse(x)
+    text = re.sub(r"np\.float\d+\(([-\w.]+)\)", r"\1", ast.unparse(x))
+    text = re.sub(r"(?<![\w.*])(1(\.0)? \* )+|(?<! \*\*)( \* 1(\.0)?)+(?![\w.])", "", text)
     for letter, n in sizes.items():
         text = re.sub(rf"(?<![\w.]){n}(\.0)?(?![\w.])", letter, text)
         text = re.sub(rf"(?<![\w.])({re.escape(repr(1 / n))})(?![\w])", f"(1 / {letter})", text)

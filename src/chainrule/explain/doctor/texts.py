@@ -12,7 +12,7 @@ from chainrule import errors
 from chainrule.build.tree import flatten
 from chainrule.explain.doctor.lab import Lab, Problem, upcast
 from chainrule.explain.doctor.scene import is_float, scene
-from chainrule.explain.formula import Formula
+from chainrule.explain.problem import read
 
 
 def parameters(f: Callable[..., Any], count: int) -> list[str]:
@@ -25,8 +25,9 @@ def parameters(f: Callable[..., Any], count: int) -> list[str]:
 
 def function(text: str, f: Callable[..., Any], args: Sequence[Any]) -> Callable[..., Any]:
     """The formula as a function of the same arguments as f; other names in it are sizes (n, d, ...) of the example's axes."""
-    formula = Formula(text)
     names = parameters(f, len(args))
+    shapes = {n: np.shape(x) for n, x in zip(names, args, strict=False) if is_float(x)}
+    formula = read(text, shapes)
     other = [n for n in formula.names if n not in names]
     axes = _sizes(f, args) if other else {}
     unknown = [n for n in other if n not in axes]
