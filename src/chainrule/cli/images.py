@@ -83,7 +83,7 @@ def _file(path: Path) -> tuple[Array, Array | None]:
     except FileNotFoundError:
         raise CommandError(f"there is no file {path}") from None
     except ValueError as e:
-        if "containing pickled data" in str(e):  # NumPy's guess about a file of any other kind
+        if not path.read_bytes()[:6].startswith((b"PK", b"\x93NUMPY")):  # NumPy takes it for pickled objects
             raise CommandError(f"{path} is no file of NumPy's, whatever its name says") from None
         if "pickle" in str(e).lower() or "object" in str(e).lower():
             raise CommandError(
