@@ -82,3 +82,13 @@ def test_in_a_loop(rng: np.random.Generator) -> None:
         return cr.scan(step, a, None, length=5)
 
     planned(f, rng.normal(size=(6, 9)))
+
+
+def test_a_part_of_two_arrays_is_in_both(rng: np.random.Generator) -> None:
+    def f(a: Any) -> Any:
+        b = np.exp(a)
+        first, second = np.concatenate([a, b]), np.concatenate([b, a, b[:1]])
+        return first * 2, second + 1, np.stack([b, a]), np.concatenate([np.stack([a, b]), np.stack([b, a])])
+
+    planned(f, rng.normal(size=7))
+    planned(f, rng.normal(size=1))

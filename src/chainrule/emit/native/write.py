@@ -76,6 +76,14 @@ def _key(p: Plan, g: Group) -> str:
     return repr((product(n), n.out.shape, n.a.strides, n.b.strides, packs(n)))
 
 
+def _made_in(p: Plan, x: Operand, whole: Buffer, offset: int) -> bool:
+    """Was an operand made where it belongs, in this array at this offset? It may be a part of another array as well."""
+    if not isinstance(x, Access) or x.base not in p.aliases:
+        return False
+    root, start = p.aliases.get(whole, (whole, 0))
+    return p.aliases[x.base] == (root, start + offset)
+
+
 class Writer:
     """Writes blocks into one function; knows where every buffer lies."""
 
@@ -204,13 +212,13 @@ class Writer:
         if n.fill is not None:
             self.fill(n.out, n.fill)
         for part in n.parts:
-            if isinstance(part.x, Access) and part.x.base in p.aliases:
-                continue  # it was made where it belongs
+            if _made_in(p, part.x, n.out, part.offset):
+                continue
             self.copy(part.x, self.pointer(n.out), part.strides, part.offset, n.out.size)
 
     def special(self, p: Plan, g: Group, n: Special) -> None:
         base = n.ins[-1]
-        if "onto" in n.params and not (isinstance(base, Access) and base.base in p.aliases):
+        if "onto" in n.params and not _made_in(p, base, n.outs[0], 0):
             self.initial(base, self.pointer(n.outs[0]))
         special_nodes.WRITE[n.kind](self, n)
 
