@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule.emit.native import module
 from chainrule.emit.native.loops import Kernel, Operand, Reduce, Stage, Step, emit_columns
 from chainrule.emit.native.target import host, named
@@ -281,3 +282,11 @@ def test_the_same_bits_with_narrow_and_wide_registers():
         run(softmax_kernel(9, 100, "float32"), {"x": x, "y": y, "lse": lse}, target)
         results.append((y.tobytes(), lse.tobytes()))
     assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("shape", [(1 << 21,), (3, 1 << 20), (2, 100_003)])
+def test_rounding_errors_of_long_sums_do_not_grow_with_their_length(shape: tuple[int, ...]) -> None:
+    """All elements alike: the errors of one running sum would all point the same way, 3e-4 of it in the longest."""
+    x = np.full(shape, 0.1, np.float32)
+    got = cr.jit(lambda x: np.sum(x, -1), engine="native")(x)
+    np.testing.assert_allclose(got, np.float32(0.1).astype(np.float64) * shape[-1], rtol=8e-6)

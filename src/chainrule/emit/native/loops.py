@@ -370,7 +370,8 @@ class Emitter:
             return out
 
         whole = n // (w * group) * (w * group)
-        state = self.f.loop(0, whole, w * group, lambda i, c: block(i, group, c), state)
+        ops = [r.op for r in stage.reduces for _ in range(group)]
+        state = vectors.in_blocks(self.f, whole, w * group, lambda i, c: block(i, group, c), state, ops)
         rest = (n - whole) // w
         if rest:
             state = block(self.f.i64(whole), rest, state)

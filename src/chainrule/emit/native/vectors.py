@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .builder import I8, Type, Val
+from .builder import I8, Function, Type, Val
 from .math import FUNCTIONS
 
-__all__ = ["combine", "load", "load_strided", "memory_type", "neutral", "store", "store_strided", "tree"]
+__all__ = ["combine", "in_blocks", "load", "load_strided", "memory_type", "neutral", "store", "store_strided", "tree"]
 
 
 def memory_type(type_: Type) -> Type:
@@ -119,6 +119,25 @@ def only(op: str, v: Val, count: int | None) -> Val:
     # A shuffle, not a select: of `select(mask, x / y, 0)` with y = 0 in the lanes that are left out, LLVM 22 makes NaN.
     lanes = v.type.lanes
     return v.f.shuffle(v, neutral(op, v), [k if k < count else lanes + k for k in range(lanes)])
+
+
+_BLOCK = 256
+
+
+def in_blocks(
+    f: Function, whole: int, step: int, body: Callable[[Val, list[Val]], list[Val]], zeros: list[Val], ops: Sequence[str]
+) -> list[Val]:
+    """`for i in range(0, whole, step): state = body(i, state)` from `zeros`; long sums in blocks, each from 0.
+
+    So rounding errors grow with the length of a block and the number of blocks, not with their product.
+    """
+    span = step * _BLOCK
+    blocks = whole // span * span if whole >= 2 * span and "sum" in ops else 0
+
+    def one(i: Val, old: list[Val]) -> list[Val]:
+        return [combine(op, a, b) for op, a, b in zip(ops, old, f.loop(i, i + span, step, body, zeros), strict=True)]
+
+    return f.loop(blocks, whole, step, body, f.loop(0, blocks, span, one, zeros))
 
 
 def tree(op: str, parts: Sequence[Val]) -> Val:
