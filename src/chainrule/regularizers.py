@@ -84,7 +84,7 @@ class Regularizer:
     def __call__(self, params: Any) -> Any:
         """The penalty of all arrays together, one number."""
         leaves = flatten(params)[0]
-        parts = [self.value(_array(x)) for x, ours in zip(leaves, learned(params), strict=True) if ours]
+        parts = [self.value(_real(x)) for x, ours in zip(leaves, learned(params), strict=True) if ours]
         return sum(parts[1:], parts[0]) if parts else 0.0
 
     def subgradient(self, params: Any) -> Any:

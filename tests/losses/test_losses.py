@@ -399,6 +399,8 @@ def test_whole_numbers_do_not_overflow(dtype: type) -> None:
     assert cr.losses.mse(y, p) == want
     assert cr.losses.mse(-y.astype(float), p) == np.mean((y.astype(float) + p.astype(float)) ** 2)
     np.testing.assert_array_equal(cr.losses.mse.derivative(y, p), p.astype(float) - y)
+    three = [np.array([x], dtype) for x in ([1, 100], [0, 0], [1, 0])]
+    assert cr.losses.triplet(*three) == cr.losses.triplet(*[x.astype(float) for x in three])
 
 
 def test_complex_numbers_and_text_are_refused() -> None:

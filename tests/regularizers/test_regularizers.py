@@ -229,6 +229,7 @@ def test_whole_numbers_are_real_numbers_to_a_penalty() -> None:
     penalty, w = cr.regularizers.l1(0.5), np.array([3, -1, 0])
     np.testing.assert_array_equal(penalty.subgradient(w), [0.5, -0.5, 0.0])
     np.testing.assert_array_equal(penalty.prox(w, 1.0), [2.5, -0.5, 0.0])
+    assert cr.regularizers.l2(1.0)(np.array([200], np.uint8)) == 20_000
 
 
 def test_label_smoothing_of_class_numbers_is_an_error() -> None:

@@ -115,7 +115,7 @@ class Loss:
 
     def checked(self, y_true: Any, y_pred: Any, params: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         """Arguments as arrays of one shape, parameters with their defaults."""
-        y_true, y_pred = as_array(y_true), _real(self.name, as_array(y_pred))
+        y_true, y_pred = as_array(y_true), real(self.name, as_array(y_pred))
         unknown = set(params) - set(self.defaults)
         if unknown:
             known = ", ".join(["weights", "reduction", *self.defaults])
@@ -177,7 +177,7 @@ def known(x: Any) -> Any:
     return getattr(x, "data", None) if isinstance(x, Value) else np.asarray(x)
 
 
-def _real(name: str, x: Any) -> Any:
+def real(name: str, x: Any) -> Any:
     """Real numbers as they are, whole numbers and truth values in double precision, in which their differences do not overflow."""
     kind = np.dtype(x.dtype).kind
     if kind not in "biuf":
@@ -187,7 +187,7 @@ def _real(name: str, x: Any) -> Any:
 
 def _alike(name: str, y_true: Any, y_pred: Any) -> Any:
     """Targets that are whole numbers or truth values in the dtype of the predictions."""
-    return y_true.astype(y_pred.dtype) if np.dtype(y_true.dtype).kind in "biu" else _real(name, y_true)
+    return y_true.astype(y_pred.dtype) if np.dtype(y_true.dtype).kind in "biu" else real(name, y_true)
 
 
 def _ranged(name: str, params: Mapping[str, Any]) -> None:

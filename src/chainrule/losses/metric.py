@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule import errors
 from chainrule.losses.classification import shares
-from chainrule.losses.loss import Facts, Loss, as_array, per_example, reduced, share
+from chainrule.losses.loss import Facts, Loss, as_array, per_example, real, reduced, share
 from chainrule.special import log_softmax, softmax
 
 
@@ -140,7 +140,7 @@ class Triplet:
 
     @staticmethod
     def _checked(anchor: Any, positive: Any, negative: Any) -> tuple[Any, Any, Any]:
-        a, p, n = map(as_array, (anchor, positive, negative))
+        a, p, n = [real("triplet", as_array(x)) for x in (anchor, positive, negative)]
         if not np.shape(a) == np.shape(p) == np.shape(n):
             raise errors.ShapeError(
                 f"triplet: anchor, positive and negative have shapes {np.shape(a)}, {np.shape(p)} and {np.shape(n)}; they must be equal"
