@@ -216,17 +216,16 @@ def _nearest(known: Sequence[Theorem], checked: dict[str, tuple[Hypothesis, ...]
 def facts_of(e: Evidence, theorem: Theorem | None) -> Facts:
     """The numbers that a theorem's formulas need."""
     needs = theorem.needs if theorem is not None else ()
-    smooth, mu = e.smoothness.value, 0.0
+    mu = 0.0
     if "Polyak-Lojasiewicz" in needs:
         mu = e.lojasiewicz.value
     elif "convex" in needs or "strongly convex" in needs:
-        known, fitted = e.convex
-        smooth, mu = (fitted, known.value) if np.isfinite(known.value) else (smooth, 0.0)
+        mu = float(np.nan_to_num(e.convex.value))
     w = e.run.walks
     gap = float(e.run.fun[0] - e.best.value)
     distance = float(np.linalg.norm(e.run.x[0] - e.best.x))
     noise = np.zeros(0) if w is None else w.variance
-    return Facts(smooth, mu, np.asarray(e.run.rates, float), gap, distance, momentum_of(e), e.steepest, noise)
+    return Facts(e.smoothness.value, mu, np.asarray(e.run.rates, float), gap, distance, momentum_of(e), e.steepest, noise)
 
 
 def measured(e: Evidence, theorem: Theorem | None) -> tuple[Vector, Vector]:

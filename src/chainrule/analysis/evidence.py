@@ -332,7 +332,7 @@ class Evidence:
     @cached_property
     def smoothness(self) -> Known:
         """L, such that the points are those of an L-smooth function."""
-        _, high, places = self.curvatures
+        low, high, places = self.curvatures
         if not np.isfinite(high):
             return Known(np.nan, False, "the curvature is not finite")
         if quadratic(self.p):
@@ -342,31 +342,33 @@ class Evidence:
         dx, dg = np.linalg.norm(self.z[i] - self.z[j], axis=1), np.linalg.norm(g[i] - g[j], axis=1)
         far = dx > 1e-6 * np.max(dx, initial=0.0)
         secant = float(np.max(dg[far] / dx[far], initial=0.0))
-        L = raised(max(high, secant, LEAST), lambda v: self.holds(v, -v))
+        least = raised(max(high, secant, LEAST), lambda v: self.holds(v, -v))
         bent = kinks(self.p)
+        # a convex function through the points may have to be more curved
+        convex = raised(least, lambda v: self.holds(v, 0.0)) if low >= -1e-7 * least else least
+        L = convex if bent or np.isfinite(convex) else least
         note = f"; kinks are possible ({', '.join(bent)})" if bent else ""
         if not np.isfinite(L):
             return Known(np.nan, False, f"the gradient jumps between points of the run{note}")
         return Known(L, False, f"curvature at {places} points and between all pairs looked at{note}")
 
     @cached_property
-    def convex(self) -> tuple[Known, float]:
-        """mu >= 0 (NaN if the points are not those of a convex function), and the L that goes with it."""
+    def convex(self) -> Known:
+        """mu >= 0, or NaN if the points are not those of a convex function."""
         L = self.smoothness.value
         if not L > 0:
-            return Known(np.nan, False, "L is unknown"), L
+            return Known(np.nan, False, "L is unknown")
         low, _, places = self.curvatures
         if quadratic(self.p):
             room = 1e-12 * L if self.p.dtype == np.float64 else 1e-5 * L
             mu = low if low > room else 0.0 if low >= -room else np.nan
-            return Known(mu, True, f"the least eigenvalue of the Hessian is {low:.4g} everywhere"), L
+            return Known(mu, True, f"the least eigenvalue of the Hessian is {low:.4g} everywhere")
         if low < -1e-7 * L:
-            return Known(np.nan, False, f"the Hessian has the eigenvalue {low:.4g} at a point of the run"), L
-        fitted = raised(L, lambda v: self.holds(v, 0.0), 4.0)
-        if not np.isfinite(fitted):
-            return Known(np.nan, False, "two points of the run rule it out"), L
-        mu = lowered(min(max(low, 0.0), fitted), lambda v: self.holds(fitted, v))
-        return Known(mu, False, f"least eigenvalue at {places} points, and between all pairs looked at"), fitted
+            return Known(np.nan, False, f"the Hessian has the eigenvalue {low:.4g} at a point of the run")
+        if not self.holds(L, 0.0):
+            return Known(np.nan, False, "two points of the run rule it out")
+        mu = lowered(min(max(low, 0.0), L), lambda v: self.holds(L, v))
+        return Known(mu, False, f"least eigenvalue at {places} points, and between all pairs looked at")
 
     @cached_property
     def gaps(self) -> Vector:

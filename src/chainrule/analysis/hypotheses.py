@@ -54,12 +54,12 @@ def _convex(e: Evidence) -> Hypothesis:
         return Hypothesis("convex", True, True, f"by its operations: {verdict.path[-1]}")
     if not np.isfinite(e.smoothness.value):
         return Hypothesis("convex", e.holds(np.inf, 0.0), False, "between all pairs of points looked at")
-    mu, _ = e.convex
+    mu = e.convex
     return Hypothesis("convex", bool(np.isfinite(mu.value)), mu.proved and bool(np.isfinite(mu.value)), mu.how)
 
 
 def _strongly_convex(e: Evidence) -> Hypothesis:
-    mu, _ = e.convex
+    mu = e.convex
     ok = bool(mu.value > 0) and e.best.found
     why = f"μ = {mu.value:.4g}: {mu.how}" if e.best.found else f"it would have a minimiser: {e.best.how}"
     return Hypothesis("strongly convex", ok, ok and mu.proved, why)
