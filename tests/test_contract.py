@@ -173,3 +173,14 @@ def test_greatest_of_no_numbers_is_the_initial_value() -> None:
 
 def test_the_rank_has_the_dtype_of_numpy() -> None:
     assert cr.jit(lambda a: np.linalg.lstsq(a, np.ones(2))[2])(np.eye(2)).dtype == np.linalg.lstsq(np.eye(2), np.ones(2))[2].dtype
+
+
+@pytest.mark.parametrize("engine", ["numpy", "native"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hypotenuses_neither_overflow_nor_vanish(engine: str, dtype: Any) -> None:
+    huge, tiny = np.sqrt(np.finfo(dtype).max) * dtype(8), np.sqrt(np.finfo(dtype).tiny) / dtype(8)
+    x = np.array([3 * huge, 3 * tiny, 0.0, -0.0, np.inf, np.nan, -np.inf, np.nan, 3.0, 0.0, -5.0], dtype)
+    y = np.array([4 * huge, -4 * tiny, 0.0, 2.0, np.nan, -np.inf, 1.0, 1.0, 4.0, np.nan, 0.0], dtype)
+    got = cr.jit(np.hypot, engine=engine)(x, y)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, np.hypot(x, y), rtol=4 * np.finfo(dtype).eps)

@@ -10,7 +10,7 @@ from chainrule.build.row import ABOVE_MINUS_ONE, ABOVE_ONE, LINE, NONNEGATIVE, N
 from chainrule.build.value import Value
 from chainrule.ir.graph import Lit
 from chainrule.prims.kinds import binary, constant, unary, zeros
-from chainrule.prims.kinked import bitand, either, eq, ge, isinf, nowhere
+from chainrule.prims.kinked import abs, bitand, bitor, either, eq, ge, isinf, maximum, minimum, nowhere
 
 LN2, LN10 = math.log(2), math.log(10)
 
@@ -65,6 +65,14 @@ def _hypot(x: Value, z: Value) -> Value:
     return either(zero, 0.0, x / either(zero, 1.0, z, like=z), like=x)
 
 
+def _length(x: Value, y: Value) -> Value:
+    """sqrt(x^2 + y^2) where the squares may overflow or vanish; infinite where one is, whatever the other."""
+    a, b = abs(x), abs(y)
+    big, small = maximum(a, b), minimum(a, b)
+    ratio = small / either(bitor(eq(big, zeros(x.type)), isinf(big)), 1.0, big, like=x)
+    return either(bitor(isinf(a), isinf(b)), math.inf, big * sqrt(1 + ratio * ratio), like=x)
+
+
 _COMPLEX = nowhere("complex numbers can be evaluated, not differentiated: write the function of real and imaginary parts")
 
 # fmt: off
@@ -102,7 +110,7 @@ pow       = binary("pow",     np.power,     (_pow_x, _pow_y),                   
                    kink="0 at 0^0 for the base, as x^0 is 1 for every x; 0 at 0^y, y >= 0, for the exponent")
 hypot     = binary("hypot",   np.hypot,     (lambda x, y, z: _hypot(x, z),
                                              lambda x, y, z: _hypot(y, z)),              r"\operatorname{{hypot}}({0}, {1})", curvature="convex", kink="0 at the origin, a subgradient as of abs",
-                   expansion=lambda x, y: sqrt(square(x) + square(y)))
+                   expansion=_length)
 arctan2   = binary("arctan2", np.arctan2,   (lambda x, y, z: y / hypot(x, y) / hypot(x, y),
                                              lambda x, y, z: -x / hypot(x, y) / hypot(x, y)), r"\operatorname{{arctan2}}({0}, {1})", native="arctan2", on=(LINE, NONZERO),
                    kink="NaN at the origin, where the angle has no derivative; at the jump across the negative axis that of both sides")
