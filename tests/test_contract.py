@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.errors.source import spot
 
 X = np.array([1.0, 2.0, 3.0])
 
@@ -157,7 +158,7 @@ def test_a_graph_can_be_pickled_and_copied_with_its_places_and_names() -> None:
         assert str(h) == str(g)
         assert "halved" in str(h)
         assert h.to_python() == g.to_python()
-        places = [[(e.where.line, e.where.columns, e.where.text) for e in x.eqns if e.where is not None] for x in (g, h)]
+        places = [[(e.where.line, e.where.columns, e.where.text, spot(e.where)) for e in x.eqns if e.where is not None] for x in (g, h)]
         assert places[0] == places[1] != []
 
 

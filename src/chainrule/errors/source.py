@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from chainrule.ir.where import Where
+from chainrule.ir.where import Where, Written
 
 _Span = tuple[int, int, int, int]
 _ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.List, ast.Tuple)
@@ -52,6 +52,8 @@ def _cells(c: str) -> int:
 
 def span(w: Where) -> _Span | None:
     """First line, first byte, last line, last byte of the expression at work there."""
+    if isinstance(w.code, Written):
+        return w.line, w.columns[0], w.line, w.columns[1]
     found = list(w.code.co_positions())[w.offset // 2]
     line, end, col, end_col = found
     return None if line is None or end is None or col is None or end_col is None else (line, col, end, end_col)

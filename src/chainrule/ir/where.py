@@ -32,6 +32,7 @@ class Written(NamedTuple):
 
     co_filename: str
     co_name: str
+    co_qualname: str
     line: int
     columns: tuple[int, int]
     name: str | None
@@ -44,7 +45,7 @@ class Where(NamedTuple):
     offset: int
 
     def __reduce__(self) -> Any:
-        return Where, (Written(self.file, self.function, self.line, self.columns, self.name), 0)
+        return Where, (Written(self.file, self.function, self.code.co_qualname, self.line, self.columns, self.name), 0)
 
     @property
     def file(self) -> str:
