@@ -158,7 +158,9 @@ def test_a_graph_can_be_pickled_and_copied_with_its_places_and_names() -> None:
         assert str(h) == str(g)
         assert "halved" in str(h)
         assert h.to_python() == g.to_python()
-        places = [[(e.where.line, e.where.columns, e.where.text, spot(e.where)) for e in x.eqns if e.where is not None] for x in (g, h)]
+        places = [
+            [(e.where.line, e.where.columns, e.where.text, spot(e.where)) for e in x.eqns if e.where is not None] for x in (g, h)
+        ]
         assert places[0] == places[1] != []
 
 
