@@ -68,7 +68,7 @@ def count(make: Maker, name: str) -> float:
     """How many steps the best of 25 learning rates needs to get below the target."""
     p = problem(name)
     x = np.tile(p.start, (len(RATES), 1))
-    rule = make(RATES)
+    rule = make(lambda _: RATES)
     state = rule.init(x)
     for k in range(1, MOST + 1):
         x, state = rule.step(x, p.gradient(x), state)
@@ -80,7 +80,7 @@ def count(make: Maker, name: str) -> float:
 def moving_target(make: Maker) -> float:
     """Mean squared distance from a minimum that jumps between 1 and -1 every 20 steps, for the best of 25 learning rates."""
     x = np.zeros((len(RATES), 1))
-    rule = make(RATES)
+    rule = make(lambda _: RATES)
     state, total = rule.init(x), np.zeros(len(RATES))
     for k in range(400):
         c = 1.0 if (k // 20) % 2 == 0 else -1.0
