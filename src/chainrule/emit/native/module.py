@@ -99,7 +99,9 @@ def assembly(ir: str, target: Target | None = None) -> str:
 
 @functools.cache
 def _jit() -> Any:
-    return _llvm().create_lljit_compiler()
+    # JITLink lays all sections of an object side by side.  The older linker asks for memory section by section: in a process
+    # whose address space is full of holes they can lie more than 2 GiB apart, which 32-bit offsets do not reach, and it aborts.
+    return _llvm().create_lljit_compiler(use_jit_link=True)
 
 
 class Code:
