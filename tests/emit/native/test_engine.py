@@ -93,7 +93,7 @@ def test_float32_and_integers_agree_with_numpy() -> None:
                 xs = [np.asarray(x).astype(np.bool_ if s.row == "select" and k == 0 else dtype) for k, x in enumerate(s.args)]
                 try:
                     y = np.asarray(row.value(*xs))
-                except TypeError:
+                except (TypeError, ValueError):  # NumPy has no such loop, or no negative powers of integers
                     continue
                 if y.dtype.name in ("float16", "complex128") or any(x.dtype.name == "float16" for x in xs):
                     continue
